@@ -1,0 +1,131 @@
+"""Rows -> one matrix -> onnxruntime -> scores. No Flask in here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from modelyard_serve.contract import (
+    GRAPH,
+    Manifest,
+    package_digest,
+    read_golden,
+    read_manifest,
+)
+from modelyard_serve.encoding import Column, Matrix, encode
+from modelyard_serve.errors import GoldenError, InputError, PackageError
+
+INPUT = "matrix"
+OUTPUT = "scores"
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """What the model says of some rows, one entry a row.
+
+    `outputs` is the graph's answer: shape (rows, classes) of probabilities in the order of
+    `Manifest.classes`, or (rows, 1) of values in the target's unit. `labels` are the classes after
+    the decision threshold, or the values themselves.
+    """
+
+    outputs: NDArray[np.float64]
+    labels: NDArray[Any]
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """The outputs under their classification name."""
+        return self.outputs
+
+
+class Scorer:
+    """A model package, opened. Digests are checked before the graph is built.
+
+    Raises:
+        PackageError: the package is not whole (see `contract.read_manifest`), or its graph does
+            not take and give what the manifest says.
+    """
+
+    def __init__(self, package: str | Path, *, verify: bool = True, threads: int = 1) -> None:
+        self.package = Path(package)
+        self.manifest: Manifest = read_manifest(self.package, verify=verify)
+        self.digest = package_digest(self.package)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(
+                (self.package / GRAPH).read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises pybind classes without a common base
+            raise PackageError(f"{GRAPH} cannot be opened: {error}") from error
+        shape = self._session.get_inputs()[0].shape
+        if shape[1] != self.manifest.width:
+            raise PackageError(
+                f"{GRAPH} takes {shape[1]} columns, the signature gives {self.manifest.width}"
+            )
+        self._classes = np.array(self.manifest.classes, dtype=object)
+
+    def score(self, columns: Mapping[str, Column]) -> Scores:
+        """Score raw columns (name -> values, all of one length). Raises InputError."""
+        return self.score_matrix(encode(self.manifest.features, columns))
+
+    def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> Scores:
+        """Score rows given as mappings; a key that a row lacks counts as null.
+
+        Raises:
+            InputError: no rows, a column absent from every row, or a value of the wrong kind.
+        """
+        if not rows:
+            raise InputError("no rows were given: send at least one")
+        names = [feature.name for feature in self.manifest.features]
+        present = {name for row in rows for name in row}
+        return self.score({n: [row.get(n) for row in rows] for n in names if n in present})
+
+    def score_matrix(self, matrix: Matrix) -> Scores:
+        """Score an encoded matrix, shape (rows, manifest.width)."""
+        if len(matrix) == 0:
+            outputs = np.empty((0, max(1, len(self._classes))), dtype=np.float64)
+        else:
+            outputs = self._session.run([OUTPUT], {INPUT: matrix})[0]
+        return Scores(outputs, self.decide(outputs))
+
+    def decide(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
+        """Apply the decision rule: the threshold (binary), the largest (multiclass), or nothing."""
+        manifest = self.manifest
+        if manifest.task == "regression":
+            return outputs[:, 0]
+        if manifest.task == "binary" and manifest.threshold is not None:
+            return self._classes[(outputs[:, 1] >= manifest.threshold).astype(np.intp)]
+        return self._classes[outputs.argmax(axis=1)]
+
+    def check_golden(self) -> float:
+        """Score the golden samples; returns the largest difference.
+
+        Raises:
+            GoldenError: a sample's scores differ from the packed ones by more than the tolerance.
+        """
+        golden = read_golden(self.package)
+        expected = np.array(golden.scores, dtype=np.float64)
+        found = self.score_rows(golden.rows).outputs
+        if found.shape != expected.shape:
+            raise GoldenError(f"golden scores have shape {expected.shape}, the model {found.shape}")
+        difference = np.abs(found - expected).max(axis=1)
+        scale = 1.0 if self.manifest.task != "regression" else max(1.0, float(abs(expected).max()))
+        worst = int(difference.argmax())
+        # A NaN must fail too, hence "not <=".
+        if not difference[worst] <= golden.tolerance * scale:
+            raise GoldenError(
+                f"golden sample {worst} gives {found[worst].tolist()}, "
+                f"packed was {golden.scores[worst]}"
+            )
+        return float(difference[worst])
