@@ -177,14 +177,17 @@ def _check_meaning(settings: Settings, source: str) -> None:
     if tune.mode == "search" and tune.budget is None and tune.trials is None:
         problems.append("tune needs a budget, a number of trials, or mode: grid")
     if tune.threshold not in ("f1", "balanced") and not _is_share(tune.threshold):
-        problems.append(f"tune.threshold {tune.threshold!r} is not f1, balanced or a number in 0..1")
+        problems.append(
+            f"tune.threshold {tune.threshold!r} is not f1, balanced or a number in 0..1"
+        )
     if data.target in (data.id, data.time, data.group) or data.target in data.exclude:
         problems.append(f"data.target {data.target!r} is also the id, time, group or excluded")
     if Path(data.path).is_absolute() or ".." in Path(data.path).parts:
         problems.append(f"data.path {data.path!r} must lie inside the project")
     if problems:
-        raise UsageError(f"{source}: {problems[0]}.", why=capped(problems[1:]),
-                         next_step=f"edit {source}")
+        raise UsageError(
+            f"{source}: {problems[0]}.", why=capped(problems[1:]), next_step=f"edit {source}"
+        )
 
 
 def _is_share(text: str) -> bool:
@@ -243,8 +246,11 @@ def overrides_text(tree: Mapping[str, Mapping[str, Any]]) -> str:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of modelyard.yaml."""
     schema = msgspec.json.schema(Settings)
-    return json.loads(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema",
-                                  "title": FILE, **schema}))  # type: ignore[no-any-return]
+    return json.loads(
+        json.dumps(
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FILE, **schema}
+        )
+    )  # type: ignore[no-any-return]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -63,8 +63,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that a person should know of the data."""
 
     kind: Literal[
-        "missing", "constant", "duplicates", "id-like", "high-cardinality", "leakage", "imbalance",
-        "target-missing", "text", "few-rows",
+        "missing",
+        "constant",
+        "duplicates",
+        "id-like",
+        "high-cardinality",
+        "leakage",
+        "imbalance",
+        "target-missing",
+        "text",
+        "few-rows",
     ]
     column: str | None = None
     message: str
@@ -304,7 +312,8 @@ def read_json(path: Path, kind: type[T]) -> T:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError as error:
         raise ModelyardError(
-            f"{path.name} is missing.", why=f"{path} has not been written yet.",
+            f"{path.name} is missing.",
+            why=f"{path} has not been written yet.",
             next_step="modelyard run",
         ) from error
     except msgspec.DecodeError as error:
