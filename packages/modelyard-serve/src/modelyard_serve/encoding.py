@@ -148,6 +148,10 @@ def _numbers(feature: Feature, values: Column) -> Matrix:
 def _booleans(feature: Feature, values: Column) -> Matrix:
     if isinstance(values, np.ndarray) and values.dtype.kind == "b":
         return values.astype(np.float64)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        numbers = values.astype(np.float64)
+        if bool(np.all((numbers == 0) | (numbers == 1) | np.isnan(numbers))):
+            return numbers
     out = np.empty(len(values), dtype=np.float64)
     bad: list[Problem] = []
     total = 0

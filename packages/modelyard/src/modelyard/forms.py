@@ -60,7 +60,9 @@ class Shape:
     """What a family may know of the training matrix before it is fitted.
 
     `categorical` are the matrix columns that hold category codes (0 unknown, 1..levels) and
-    `levels` their number of levels, in the same order.
+    `levels` their number of levels, in the same order. `skewed` says that a regression's target has
+    a long right tail and nothing below zero, so that a logarithm of it is worth trying
+    (`models.family.skewed`).
     """
 
     rows: int
@@ -69,6 +71,7 @@ class Shape:
     classes: int
     categorical: tuple[int, ...] = ()
     levels: tuple[int, ...] = ()
+    skewed: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
-class Schema(Record):
+class Schema(Record, frozen=True, kw_only=True):
     """Columns, types, ranges and categories of the dataset (`records/schema.json`)."""
 
     task: Task
@@ -79,7 +79,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     figure: float = 0.0
 
 
-class IngestRecord(Record):
+class IngestRecord(Record, frozen=True, kw_only=True):
     """What came in, and its quality (`records/ingest.json`)."""
 
     source: str
@@ -95,7 +95,7 @@ class IngestRecord(Record):
     findings: tuple[Finding, ...] = ()
 
 
-class SplitRecord(Record):
+class SplitRecord(Record, frozen=True, kw_only=True):
     """How many rows stand on each side (`records/split.json`)."""
 
     kind: str
@@ -131,7 +131,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     iterations: int | None = None
 
 
-class StudyRecord(Record):
+class StudyRecord(Record, frozen=True, kw_only=True):
     """A study's outcome (`records/study.json`): enough to refit without searching again."""
 
     metric: str
@@ -153,7 +153,7 @@ class StudyRecord(Record):
     spaces: dict[str, dict[str, str]] = {}
 
 
-class TrainRecord(Record):
+class TrainRecord(Record, frozen=True, kw_only=True):
     """The refit (`records/train.json`)."""
 
     members: tuple[Chosen, ...]
@@ -184,7 +184,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     baseline: float
 
 
-class EvaluateRecord(Record):
+class EvaluateRecord(Record, frozen=True, kw_only=True):
     """The candidate on the held-out test rows (`records/evaluate.json`)."""
 
     metric: str
@@ -201,7 +201,7 @@ class EvaluateRecord(Record):
     calibration_error: float | None = None
 
 
-class PackRecord(Record):
+class PackRecord(Record, frozen=True, kw_only=True):
     """What was packed, and the parity that was found (`records/pack.json`)."""
 
     model_digest: str
@@ -239,7 +239,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     champion_digest: str
 
 
-class GateRecord(Record):
+class GateRecord(Record, frozen=True, kw_only=True):
     """The verdict (`records/gate.json`)."""
 
     passed: bool
@@ -252,7 +252,7 @@ class GateRecord(Record):
     champion_rule: str = "not_worse"
 
 
-class ChampionRecord(Record):
+class ChampionRecord(Record, frozen=True, kw_only=True):
     """The released model (`records/champion.json`)."""
 
     model: str
@@ -268,7 +268,7 @@ class ChampionRecord(Record):
     since: str
 
 
-class AuditLine(Record):
+class AuditLine(Record, frozen=True, kw_only=True):
     """One move of the champion (`records/audit.jsonl`)."""
 
     action: Literal["release", "rollback"]
