@@ -276,6 +276,7 @@ def _after(
         assert now is not None
         return RunSummary(ran, now.run_id, None, now, verdict, report, time.time() - started)
     say("track: recording the run and its trials in MLflow")
+    origin = lineages.after_run(here, origin)
     run_id = track.track(here, origin, verdict, started=started)
     past = champion.released(here, verdict.candidate_digest)
     if refused is None and verdict.passed and release:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelyard import __version__
@@ -63,6 +63,11 @@ def collect(project: Project) -> Lineage:
         environment_hash=_digest(project.environment_lock),
         pipeline_hash=_digest(root / "dvc.lock"),
     )
+
+
+def after_run(project: Project, before: Lineage) -> Lineage:
+    """The same inputs, with dvc.lock as the run left it."""
+    return replace(before, pipeline_hash=_digest(project.root / "dvc.lock"))
 
 
 def data_version(project: Project) -> str | None:

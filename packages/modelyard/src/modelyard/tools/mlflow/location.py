@@ -8,7 +8,7 @@ SQLITE = "sqlite:///"
 
 
 def sqlite_file(root: Path, uri: str) -> Path | None:
-    """Return the database file of a `sqlite:///` URI, relative ones under `root`; None for others."""
+    """Return the file of a `sqlite:///` URI, a relative one under `root`; None for other URIs."""
     if not uri.startswith(SQLITE):
         return None
     return root.resolve() / uri.removeprefix(SQLITE).partition("?")[0]

@@ -1,4 +1,4 @@
-"""Model packages in MLflow: logged as pyfunc models that the scorer answers for, and fetched back."""
+"""Model packages in MLflow: logged as pyfunc models that the scorer answers, and fetched back."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import ToolFailed
-from modelyard.forms import Value
 from modelyard.tools.mlflow.plain import DIGEST_TAG
 from modelyard.tools.mlflow.store import Store
 from modelyard.tools.mlflow.vendor import load
 
+if TYPE_CHECKING:  # forms imports numpy, which light commands must not pay for
+    from modelyard.forms import Value
+
 MANIFEST = "manifest.json"
 LOADER = "modelyard_serve.pyfunc"
 _INSIDE = "package"
+_LOGGED = re.compile(r"models:/(m-[0-9a-f]+)")
 
 
 def log_package(
@@ -34,9 +37,9 @@ def log_package(
     """Log a model package as the run's MLflow model; returns its `models:/m-...` URI.
 
     `mlflow.pyfunc.load_model` of that URI, or of a version registered from it, takes a frame of raw
-    columns and answers by way of the scorer. Nothing is pickled, and no requirement is inferred: the
-    model needs modelyard-serve and nothing else. A package that the run already has is not logged
-    again; what an interrupted call left is deleted.
+    columns and answers by way of the scorer. Nothing is pickled, and no requirement is inferred:
+    the model needs modelyard-serve and nothing else. A package that the run already has is not
+    logged again; what an interrupted call left is deleted.
 
     Args:
         store: the open store.
@@ -94,7 +97,8 @@ def download_package(store: Store, source: str, destination: Path) -> Path:
 
     Args:
         store: the open store.
-        source: a model's URI (`models:/m-...`, `models:/NAME/3`, `models:/NAME@champion`) or a run id.
+        source: a run id, or a model's URI: `models:/m-...`, `models:/NAME/3`,
+            `models:/NAME@champion`.
         destination: a folder that does not exist, or is empty, or holds a model package, which is
             then replaced.
 
@@ -119,11 +123,16 @@ def download_package(store: Store, source: str, destination: Path) -> Path:
     destination.parent.mkdir(parents=True, exist_ok=True)
     artifacts = load("mlflow.artifacts")
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".package-") as scratch:
-        with store.session():
-            artifacts.download_artifacts(
-                artifact_uri=f"{uri}/data/{_INSIDE}", dst_path=scratch, tracking_uri=store.uri
+        with store.session() as client:
+            place = uri
+            if model_id := _LOGGED.fullmatch(uri):
+                # MLflow reads models:/m-.../data as a registered model's name and stage.
+                place = client.get_logged_model(model_id[1]).artifact_location
+            fetched = Path(
+                artifacts.download_artifacts(
+                    artifact_uri=f"{place}/data/{_INSIDE}", dst_path=scratch, tracking_uri=store.uri
+                )
             )
-        fetched = Path(scratch) / "data" / _INSIDE
         _manifest(fetched)
         if destination.exists():
             destination.rename(Path(scratch) / "replaced")
@@ -201,8 +210,8 @@ def _signature(manifest: Mapping[str, Any]) -> Any:
 
     MLflow's narrower types refuse what the package takes: `long` refuses an integer column with a
     null, `double` refuses one without (int64 does not fit float64 exactly), `boolean` and `string`
-    refuse a column of nulls, `datetime` refuses ISO text. The scorer checks each value and names row
-    and column; the columns' kinds stand in the model's metadata.
+    refuse a column of NaN, `datetime` refuses ISO text. The scorer checks each value and names
+    row and column; the columns' kinds stand in the model's metadata.
     """
     schema, models = load("mlflow.types.schema"), load("mlflow.models")
     inputs = [schema.ColSpec(schema.AnyType(), feature["name"]) for feature in manifest["features"]]

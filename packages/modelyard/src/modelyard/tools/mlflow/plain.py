@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from modelyard.forms import Value
+if TYPE_CHECKING:  # forms imports numpy, which light commands must not pay for
+    from modelyard.forms import Value
 
 KEY_TAG = "modelyard.key"
 KIND_TAG = "modelyard.kind"
@@ -28,7 +29,7 @@ class DatasetToLog:
 
 @dataclass(frozen=True)
 class TrialToLog:
-    """One trial, to become a child run. `folds` are its scores, one a fold; times in Unix seconds."""
+    """One trial, to become a child run. `folds` are its scores; times are in Unix seconds."""
 
     number: int
     family: str

@@ -8,10 +8,9 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelyard.errors import ToolFailed, UsageError
-from modelyard.forms import Value
 from modelyard.tools.mlflow.plain import (
     KEY_TAG,
     KIND_TAG,
@@ -22,6 +21,9 @@ from modelyard.tools.mlflow.plain import (
 )
 from modelyard.tools.mlflow.store import Store
 from modelyard.tools.mlflow.vendor import load
+
+if TYPE_CHECKING:  # forms imports numpy, which light commands must not pay for
+    from modelyard.forms import Value
 
 T = TypeVar("T")
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "stopped": "KILLED", "failed": "FAILED"}
@@ -35,8 +37,8 @@ _PARAMS_A_CALL = 100
 def log_run(store: Store, run: RunToLog) -> str:
     """Write a run and its trials; returns the parent's run id.
 
-    The parent is marked FINISHED last, and that mark alone makes it count: a finished run of the same
-    key is returned as it is, and what an interrupted call left behind is deleted and written anew.
+    The parent is marked FINISHED last, and that mark alone makes it count: a finished run of the
+    same key is returned as it is, and what an interrupted call left is deleted and written anew.
 
     Raises:
         ToolFailed: an artifact is missing (nothing was written), or MLflow refused.

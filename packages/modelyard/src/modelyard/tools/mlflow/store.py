@@ -1,11 +1,11 @@
 """The tracking store: opened, created whole, and kept portable.
 
 A SQLite store in the project keeps its artifact locations relative to the project's root
-(`mlartifacts/1/...`), so that the folder may be moved or zipped. MLflow makes every location absolute
+(`mlartifacts/1/...`), so that the folder may be moved or zipped. MLflow makes the location absolute
 when an experiment is created and derives those of runs and models from it, so one row is corrected
-after the creation and everything below follows. The price: relative locations count from the working
-directory, hence every conversation with MLflow runs inside `Store.session`, and `mlflow ui` is to be
-started in the project's root.
+after the creation and everything below follows. The price: relative locations count from the
+working directory, hence every conversation with MLflow runs inside `Store.session`, and `mlflow ui`
+is to be started in the project's root.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Store:
 def open_store(root: Path, uri: str, experiment: str) -> Store:
     """Open the tracking store, creating it and the experiment where they do not exist.
 
-    Several processes may do this at once on one SQLite file: the first creates it, whole, the others
-    wait. Call `preflight` before, for better words about a store that cannot be used.
+    Several processes may do this at once on one SQLite file: the first creates it, whole, the
+    others wait. Call `preflight` before, for better words about a store that cannot be used.
 
     Args:
         root: the project's root.
@@ -143,7 +143,7 @@ def _locked(root: Path, database: Path) -> Iterator[None]:
 
 
 def _create(root: Path, database: Path) -> None:
-    """Create the tables beside the file and rename: a kill in the migrations leaves nothing half."""
+    """Create the tables beside the file and rename: a kill in between leaves nothing half."""
     temporary = database.with_name(f".{database.name}.{os.getpid()}.part")
     store = load("mlflow.store.tracking.sqlalchemy_store")
     try:

@@ -1,0 +1,146 @@
+"""release: the alias moves, the audit line is written, the release commit is tagged.
+
+Each step is safe to repeat: a release that was killed half-way is completed by the next run.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import msgspec
+
+from modelyard.project import Project
+from modelyard.records import (
+    AuditLine,
+    ChampionRecord,
+    EvaluateRecord,
+    GateRecord,
+    PackRecord,
+    read_json,
+    write_bytes,
+    write_json,
+)
+from modelyard.registry import champion
+from modelyard.registry.lineage import OWN_FILES, Lineage
+from modelyard.ship.track import open_store
+from modelyard.tools import git, mlflow
+
+ALIAS = "champion"
+
+
+def release(
+    project: Project, verdict: GateRecord, run_id: str, origin: Lineage, *, why: str = ""
+) -> ChampionRecord | None:
+    """Make the candidate the champion; returns None where it was already.
+
+    Raises:
+        ToolFailed: git or the registry refused; running again goes on from there.
+    """
+    now = champion.current(project)
+    digest = verdict.candidate_digest
+    if now is not None and now.package_digest == digest and is_whole(project, now):
+        return None
+    packed = read_json(project.record("pack"), PackRecord)
+    evaluation = read_json(project.record("evaluate"), EvaluateRecord)
+    store = open_store(project)
+    uri = mlflow.package_uri(store, run_id)
+    assert uri is not None, "track logs the package before release"
+    registered = mlflow.register(
+        store,
+        uri,
+        project.model_name,
+        {
+            mlflow.DIGEST_TAG: digest,
+            "modelyard.model_digest": packed.model_digest,
+            "modelyard.data_version": origin.data_version,
+            "modelyard.commit": origin.commit,
+        },
+    )
+    version = _version(project, registered, digest)
+    made = ChampionRecord(
+        model=project.model_name,
+        version=version,
+        package_digest=digest,
+        model_digest=packed.model_digest,
+        run_id=run_id,
+        data_version=origin.data_version,
+        data_md5=origin.data_md5,
+        commit=origin.commit,
+        metric=evaluation.metric,
+        value=evaluation.metrics[evaluation.metric].value,
+        since=now_text(),
+    )
+    mlflow.set_alias(store, project.model_name, ALIAS, registered)
+    half_done = now is not None and now.package_digest == digest
+    if not half_done:
+        note(project, "release", made, now, why or _reason(verdict))
+        write_json(project.record("champion"), made)
+    champion.keep(project, digest)
+    figure = f"{made.metric} {made.value:.4f}"
+    git.add(project.root, present(project, OWN_FILES))
+    git.commit(
+        project.root,
+        f"release: {made.model} v{version}, {figure} on data {made.data_version or 'unversioned'}",
+        present(project, OWN_FILES),
+    )
+    tag = f"model/v{version}"
+    if tag not in {entry.name for entry in git.tags(project.root, "model/v*")}:
+        git.tag(project.root, tag, f"{made.model} v{version}: {figure}")
+    return made
+
+
+def is_whole(project: Project, now: ChampionRecord) -> bool:
+    """Whether the champion's release was completed: its tag exists."""
+    return any(
+        entry.name == f"model/v{now.version}" for entry in git.tags(project.root, "model/v*")
+    )
+
+
+def note(
+    project: Project,
+    action: str,
+    made: ChampionRecord,
+    before: ChampionRecord | None,
+    why: str,
+) -> None:
+    """Append to the audit: who, when, why, from, to. The file is rewritten whole."""
+    line = AuditLine(
+        action=action,  # type: ignore[arg-type]
+        who=git.identity(project.root),
+        when=now_text(),
+        why=why,
+        model=made.model,
+        from_version=before.version if before else None,
+        to_version=made.version,
+        package_digest=made.package_digest,
+        run_id=made.run_id,
+    )
+    lines = [msgspec.json.encode(entry) for entry in (*champion.audit(project), line)]
+    write_bytes(project.audit, b"\n".join(lines) + b"\n")
+
+
+def present(project: Project, names: tuple[str, ...]) -> list[str]:
+    """Those of `names` that exist in the project."""
+    return [name for name in names if (project.root / name).exists()]
+
+
+def _version(project: Project, registered: str, digest: str) -> str:
+    """The registry's number, or the next free tag where a clone's fresh registry counts from 1."""
+    past = champion.released(project, digest)
+    if past is not None:
+        return past
+    taken = {
+        int(number)
+        for entry in git.tags(project.root, "model/v*")
+        if (number := entry.name.removeprefix("model/v")).isdigit()
+    }
+    return registered if int(registered) not in taken else str(max(taken) + 1)
+
+
+def _reason(verdict: GateRecord) -> str:
+    return "; ".join(check.message for check in verdict.checks) or "the gate has no checks"
+
+
+def now_text() -> str:
+    """The moment in UTC, ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
