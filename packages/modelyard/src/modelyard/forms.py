@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from modelyard.values import Params as Params
+from modelyard.values import Task as Task
+from modelyard.values import Value as Value
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Task = Literal["binary", "multiclass", "regression"]
-Value = str | int | float | bool | None
-Params = dict[str, Value]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from modelyard.errors import ModelyardError
-from modelyard.forms import Params, Task
+from modelyard.values import Params, Task
 
 T = TypeVar("T")
 ColumnKind = Literal["number", "integer", "boolean", "category", "datetime", "text"]

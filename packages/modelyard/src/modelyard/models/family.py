@@ -52,7 +52,7 @@ class Family(Protocol):
         """The key in `models.FAMILIES`."""
 
     def defaults(self, shape: Shape) -> list[Params]:
-        """Sensible configurations, best guess first; each lies in `space` and names all its keys."""
+        """Sensible configurations, best first; each lies in `space` and names all its keys."""
 
     def space(self, shape: Shape) -> Space:
         """The parameters that are searched."""

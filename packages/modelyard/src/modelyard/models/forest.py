@@ -23,7 +23,8 @@ from modelyard.records import write_bytes
 MOST_TREES = 400
 CHUNK = 20
 """Trees that are grown between two looks at the clock."""
-_FLOAT32 = float(np.finfo(np.float32).max)
+_FAR = 1e38
+"""Beyond it, on either side, lie no thresholds; float32 itself ends at 3.4e38."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class FittedForest:
         return scores
 
     def form(self) -> Trees:
-        """The trees: means of leaves that carry the probability of class 1, of each class, or a value."""
+        """The trees: means of leaves with the probability of class 1, of each class, or a value."""
         trees = [estimator.tree_ for estimator in self.native.estimators_]
         starts = np.cumsum([0, *(tree.node_count for tree in trees)]).astype(np.int64)
         roots, offsets = starts[:-1], np.repeat(starts[:-1], np.diff(starts))
@@ -169,8 +170,9 @@ def _estimator(given: Params, shape: Shape, rows: int, seed: int, threads: int) 
         ("extra", True): ensemble.ExtraTreesRegressor,
     }
     leaf = max(1, int(given["min_samples_leaf"] or 1))
-    # Bounds the graph; a leaf vector counts as many times as it has entries in a multiclass table.
-    most = max(64, LEAVES // int(given["n_estimators"] or 200))
+    # Bounds the graph, in which each leaf of a multiclass forest carries a vector.
+    vector = math.ceil(outputs_of(shape) / 4)
+    most = max(64, LEAVES // (int(given["n_estimators"] or 200) * vector))
     options: dict[str, Any] = {
         "max_features": float(given["max_features"] or 1.0),
         "min_samples_leaf": leaf,
@@ -193,13 +195,13 @@ def _sentinels(X: Floats) -> NDArray[np.float32]:
     empty = np.isinf(low)
     low, high = np.where(empty, 0.0, low), np.where(empty, 0.0, high)
     below = low - np.maximum(0.25 * (high - low), np.maximum(1e-3 * np.abs(low), 1e-6))
-    found = np.maximum(below, -_FLOAT32).astype(np.float32)
+    found = below.astype(np.float32)
     return np.minimum(found, np.nextafter(low.astype(np.float32), np.float32(-np.inf)))
 
 
 def _narrow(X: Floats) -> NDArray[np.float32]:
-    """The matrix in float32; what lies beyond its range stands at its end, beyond every threshold."""
-    return np.clip(X, -_FLOAT32, _FLOAT32).astype(np.float32)
+    """The matrix in float32; what lies beyond `_FAR` stands there, still beyond every threshold."""
+    return np.clip(X, -_FAR, _FAR).astype(np.float32)
 
 
 def _filled(X: Floats, sentinels: NDArray[np.float32]) -> NDArray[np.float32]:

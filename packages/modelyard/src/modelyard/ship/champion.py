@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from modelyard.errors import ModelyardError
 from modelyard.project import Project
+from modelyard.records import ChampionRecord, Schema, read_json
 from modelyard.registry import champion
 
 
@@ -25,3 +27,20 @@ def package_to_use(project: Project) -> Path:
         why="Neither a champion nor a packed candidate is in this project.",
         next_step="modelyard run",
     )
+
+
+def release_scores(project: Project, release: ChampionRecord, table: Path) -> tuple[Any, Any]:
+    """A labelled table's target, shape (rows,), and a release's outputs on it, shape (rows, k)."""
+    from modelyard_serve.scorer import Scorer
+
+    from modelyard.models.matrix import raw_columns, target
+    from modelyard.tables import reading, schema
+
+    known = read_json(project.record("schema"), Schema)
+    data = project.settings.data
+    raw = reading.read_table(table, encoding=data.encoding, delimiter=data.delimiter)
+    frame = schema.apply(raw.frame, known, target_optional=False)
+    frame = frame.filter(frame[known.target].is_not_null())
+    scorer = Scorer(champion.package_of(project, release.version, release.package_digest))
+    outputs = scorer.score(raw_columns(scorer.manifest.features, frame)).outputs
+    return target(known, frame), outputs

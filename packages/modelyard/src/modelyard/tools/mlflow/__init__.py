@@ -5,7 +5,14 @@ Plain values go in and come out. Importing this package is cheap: MLflow itself 
 """
 
 from modelyard.tools.mlflow.packages import download_package, log_package, package_uri
-from modelyard.tools.mlflow.plain import DIGEST_TAG, DatasetToLog, RunInfo, RunToLog, TrialToLog, VersionInfo
+from modelyard.tools.mlflow.plain import (
+    DIGEST_TAG,
+    DatasetToLog,
+    RunInfo,
+    RunToLog,
+    TrialToLog,
+    VersionInfo,
+)
 from modelyard.tools.mlflow.preflight import preflight
 from modelyard.tools.mlflow.registry import get_alias, register, set_alias, versions
 from modelyard.tools.mlflow.runs import find_runs, log_run, search_runs

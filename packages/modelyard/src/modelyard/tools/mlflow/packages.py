@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -185,24 +186,26 @@ def _save(
         frame = load("pandas").DataFrame(
             [[row.get(n) for n in names] for row in example], columns=names
         )
-    pyfunc.save_model(
-        path=str(folder),
-        loader_module=LOADER,
-        data_path=str(staged),
-        mlflow_model=models.Model(
-            artifact_path=model.artifact_location,
-            run_id=run_id,
-            model_uuid=model.model_id,
-            model_id=model.model_id,
-        ),
-        signature=_signature(manifest),
-        input_example=frame,
-        pip_requirements=[f"modelyard-serve=={version('modelyard-serve')}"],
-        metadata={
-            "format": manifest.get("format"),
-            "kinds": {feature["name"]: feature["kind"] for feature in manifest["features"]},
-        },
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's advice to give an example: the caller's choice
+        pyfunc.save_model(
+            path=str(folder),
+            loader_module=LOADER,
+            data_path=str(staged),
+            mlflow_model=models.Model(
+                artifact_path=model.artifact_location,
+                run_id=run_id,
+                model_uuid=model.model_id,
+                model_id=model.model_id,
+            ),
+            signature=_signature(manifest),
+            input_example=frame,
+            pip_requirements=[f"modelyard-serve=={version('modelyard-serve')}"],
+            metadata={
+                "format": manifest.get("format"),
+                "kinds": {feature["name"]: feature["kind"] for feature in manifest["features"]},
+            },
+        )
 
 
 def _signature(manifest: Mapping[str, Any]) -> Any:

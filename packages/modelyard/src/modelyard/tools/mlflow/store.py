@@ -144,6 +144,8 @@ def _locked(root: Path, database: Path) -> Iterator[None]:
 
 def _create(root: Path, database: Path) -> None:
     """Create the tables beside the file and rename: a kill in between leaves nothing half."""
+    for left in database.parent.glob(f".{database.name}.*.part*"):
+        left.unlink()  # of a killed process: we hold the lock, so nobody writes to it
     temporary = database.with_name(f".{database.name}.{os.getpid()}.part")
     store = load("mlflow.store.tracking.sqlalchemy_store")
     try:
