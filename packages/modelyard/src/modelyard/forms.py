@@ -80,8 +80,8 @@ class Linear:
     """Scores = link(design(X) @ weights + bias), all in float64.
 
     The design has, in this order: each column of `numeric`, missing replaced by `fill`, minus
-    `centre`, divided by `scale`; an indicator of missing for each column of `indicators`; an
-    indicator X[:, column] == code for each pair of `equals_column`, `equals_code`.
+    `centre`, divided by `scale`, held within ±`limit`; an indicator of missing for each column of
+    `indicators`; an indicator X[:, column] == code for each pair of `equals_column`, `equals_code`.
 
     weights has shape (design width, outputs), bias (outputs,). Outputs are 1 for binary (the
     log-odds of class 1) and for regression, the number of classes for multiclass.
@@ -97,6 +97,7 @@ class Linear:
     weights: Floats
     bias: Floats
     link: Literal["identity", "sigmoid", "softmax", "exp"]
+    limit: float = np.inf
 
 
 @dataclass(frozen=True)

@@ -190,12 +190,14 @@ def run(
         origin = lineages.collect(here)
         if force:
             import_module("modelyard.stages.tune").forget(here)
-        refused, ran = _walk(here, force)
+        refused, ran = _walk(here, force, say)
         verdict = _fresh_verdict(here, refused)
         return _after(here, verdict, refused, ran, origin, release, why, say, started)
 
 
-def _walk(here: Project, force: bool) -> tuple[GateRefused | None, tuple[str, ...]]:
+def _walk(
+    here: Project, force: bool, say: Callable[[str], None]
+) -> tuple[GateRefused | None, tuple[str, ...]]:
     """Let DVC run what is out of date; a refused gate comes back as a value."""
     from modelyard.tools import dvc
 
@@ -205,7 +207,13 @@ def _walk(here: Project, force: bool) -> tuple[GateRefused | None, tuple[str, ..
     os.environ[FAILURE_FILE] = str(failure)
     os.environ[RUN_PROCESS] = str(os.getpid())
     try:
-        return None, tuple(dvc.reproduce(here.root, force=force))
+        return None, tuple(
+            dvc.reproduce(
+                here.root,
+                force=force,
+                restored=lambda name: say(f"{name}: seen before, restored from the cache"),
+            )
+        )
     except ModelyardError as error:
         known = _read_failure(failure)
         if isinstance(known, GateRefused):

@@ -112,7 +112,12 @@ def _fields(block: str) -> dict[str, str]:
 
 def _join(trees: list[dict[str, str]], key: str, kind: type) -> NDArray[np.generic]:
     """One array of a key's numbers over all trees."""
-    return np.fromstring(" ".join(tree.get(key, "") for tree in trees), dtype=kind, sep=" ")
+    return _numbers(" ".join(tree.get(key, "") for tree in trees), kind)
+
+
+def _numbers(text: str, kind: type) -> NDArray[np.generic]:
+    # numpy reads a zero from a text of spaces.
+    return np.fromstring(text, dtype=kind, sep=" ") if text.strip() else np.empty(0, dtype=kind)
 
 
 def _read(trees: list[dict[str, str]]) -> _Parts:
@@ -170,8 +175,8 @@ def _codes(trees: list[dict[str, str]], owner: Ints, index: Ints) -> tuple[Ints,
         owner: the splits' trees.
         index: the splits' places in their trees' lists of bit sets.
     """
-    bounds = [np.fromstring(t.get("cat_boundaries", ""), dtype=np.int64, sep=" ") for t in trees]
-    words = [np.fromstring(t.get("cat_threshold", ""), dtype=np.int64, sep=" ") for t in trees]
+    bounds = [_numbers(t.get("cat_boundaries", ""), np.int64) for t in trees]
+    words = [_numbers(t.get("cat_threshold", ""), np.int64) for t in trees]
     start = np.cumsum([0, *(len(entry) for entry in words)])[:-1]
     shift = np.cumsum([0, *(len(entry) for entry in bounds)])[:-1]
     flat = np.concatenate(bounds)

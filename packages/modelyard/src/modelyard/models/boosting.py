@@ -263,7 +263,7 @@ def _options(
 ) -> dict[str, Value]:
     """LightGBM's own parameters; everything that could vary between two runs is fixed."""
     options: dict[str, Value] = {
-        key: value for key, value in given.items() if key not in ("cat_levels", "target")
+        key: given[key] for key in (*_BASE, *_CATEGORIES) if key != "cat_levels"
     }
     if shape.task == "regression":
         absolute = metric in ABSOLUTE

@@ -13,9 +13,9 @@ from modelyard.models.metrics import Target
 
 REPEATS = 3
 MOST_ROWS = 5_000
-FEWEST_ROWS = 500
-WORK = 600_000
-"""About so many rows are scored in all: wide tables get fewer rows and one repeat."""
+FEWEST_ROWS = 250
+WORK = 100_000
+"""So many rows are scored in all (1 to 2 s on a large graph), FEWEST_ROWS for each feature apart."""
 BATCH_BYTES = 32_000_000
 
 

@@ -29,6 +29,9 @@ LEVEL_ROWS = 5
 """A level seen in fewer rows gets no weight of its own: it would be learnt by heart."""
 MOST_LEVELS = 400
 """Indicators of levels in the design, the most frequent first."""
+LIMIT = 10.0
+"""Standard deviations from the mean at which a number stops counting for more: outliers must not
+steer the fit, nor a slip of the keyboard the answer."""
 MOST_CELLS = 40_000_000
 """Cells of the design (320 MB); beyond it the weights are found on a sample of the rows."""
 
@@ -60,9 +63,10 @@ class FittedLinear:
             "design": {
                 name: np.asarray(value)
                 for name, value in vars(self.linear).items()
-                if name != "link"
+                if name not in ("link", "limit")
             },
             "link": self.linear.link,
+            "limit": self.linear.limit,
         }
         file = path.with_name(path.name + ".skops")
         write_bytes(file, skops.io.dumps(content))
@@ -73,6 +77,7 @@ def design(form: Linear, X: Floats) -> Floats:
     """The design of a matrix, shape (rows, len(form.weights)); see `forms.Linear`."""
     numbers = X[:, form.numeric]
     numbers = (np.where(np.isnan(numbers), form.fill, numbers) - form.centre) / form.scale
+    numbers = np.clip(numbers, -form.limit, form.limit)
     missing = np.isnan(X[:, form.indicators]).astype(np.float64)
     equal = (X[:, form.equals_column] == form.equals_code).astype(np.float64)
     return np.concatenate([numbers, missing, equal], axis=1)
@@ -168,6 +173,7 @@ def _prepare(X: Floats, shape: Shape, outputs: int) -> Linear:
         weights=np.zeros((len(numeric) + len(indicators) + len(columns), outputs)),
         bias=np.zeros(outputs),
         link={"binary": "sigmoid", "multiclass": "softmax", "regression": "identity"}[shape.task],  # type: ignore[arg-type]
+        limit=LIMIT,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +75,18 @@ def page(project: Project, extra: Mapping[str, Any]) -> str:
     environment.filters |= {
         "num": number,
         "share": share,
+        "level": level,
         "count": count,
         "size": size,
         "params": params,
         "short": short,
         "metric": _metric_title,
     }
+    # Both are ours: pictures escape their texts when they are drawn, the stylesheet has none.
     drawn = {name: Markup(text) for name, text in plots.draw(project).items()}  # noqa: S704
-    return environment.get_template("index.html.j2").render(
-        view(project, extra), plots=drawn, css=Markup((TEMPLATES / "report.css").read_text("utf-8"))
-    )
+    css = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704
+    template = environment.get_template("index.html.j2")
+    return template.render(view(project, extra), plots=drawn, css=css)
 
 
 def view(project: Project, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,6 +258,11 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %" if value < 0.9995 else "100 %"
 
 
+def level(confidence: float) -> str:
+    """A confidence level as a percentage, without digits that say nothing."""
+    return f"{100 * confidence:g} %"
+
+
 def count(value: int) -> str:
     """A whole number, thousands set apart by a thin space."""
     return f"{value:,}".replace(",", "\u2009")
@@ -281,8 +288,3 @@ def params(values: Mapping[str, Any]) -> str:
 def short(digest: str | None, length: int = 12) -> str:
     """The first digits of a digest."""
     return digest[:length] if digest else "–"
-
-
-def names(values: Sequence[str]) -> str:
-    """Names in one line."""
-    return ", ".join(values)

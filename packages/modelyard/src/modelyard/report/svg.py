@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,7 +74,9 @@ def text_of(made: Figure, name: str, label: str) -> str:
         label: what the picture shows, for who cannot see it.
     """
     out = io.StringIO()
-    with rc_context({"svg.hashsalt": name}):
+    with rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        # A glyph that matplotlib's font lacks is drawn by the browser: texts stay texts.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         made.savefig(
             out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )

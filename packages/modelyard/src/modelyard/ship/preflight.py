@@ -58,7 +58,7 @@ def _fetch(project: Project) -> None:
     try:
         dvc.checkout(project.root, [project.data_pointer])
     except ModelyardError:
-        dvc.pull(project.root, [project.data_pointer])
+        dvc.pull(project.root, [str(project.data_pointer)])
     if not project.data.is_file():
         raise DataInvalid(
             f"The table {where} could not be fetched from DVC's cache or remote.",

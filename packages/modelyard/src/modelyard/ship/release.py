@@ -106,7 +106,7 @@ def note(
     """Append to the audit: who, when, why, from, to. The file is rewritten whole."""
     line = AuditLine(
         action=action,  # type: ignore[arg-type]
-        who=git.identity(project.root),
+        who=git.user(project.root),
         when=now_text(),
         why=why,
         model=made.model,

@@ -72,7 +72,7 @@ def trace(project: Project, what: str) -> list[Chain]:
         UsageError: nothing is known by that name.
     """
     wanted = what.strip().removeprefix("sha256:")
-    commit = git.rev_parse(project.root, wanted)
+    commit = git.resolve(project.root, wanted)
     chains = [chain for chain in _chains(project) if chain.matches(wanted, commit)]
     if not chains:
         raise UsageError(

@@ -111,7 +111,7 @@ def scan(source: Path | bytes, delimiter: str, width: int, name: str, *, keep: b
 def _ended(text: Iterable[str]) -> Iterator[str]:
     """The lines, then a record of our own: where a quote stays open, it is swallowed."""
     line = "\n"
-    for line in text:  # noqa: B007 - the last one is looked at below
+    for line in text:
         yield line
     if not line.endswith(("\n", "\r")):
         yield "\n"

@@ -11,7 +11,9 @@ Unit = Literal["us"]
 _US: Unit = "us"
 _ISO = r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$"
 _CLOCK = r"(?:(?P<gap>,? |T)(?P<clock>\d{1,2}:\d{2}(?P<second>:\d{2})?(?P<half> ?[AaPp][Mm])?))?"
-_NUMERIC = re.compile(r"(?P<a>\d{1,4})(?P<sep>[-/. ])(?P<b>\d{1,2})(?P=sep)(?P<c>\d{4}|\d{1,2})" + _CLOCK)
+_NUMERIC = re.compile(
+    r"(?P<a>\d{1,4})(?P<sep>[-/. ])(?P<b>\d{1,2})(?P=sep)(?P<c>\d{4}|\d{1,2})" + _CLOCK
+)
 _NAMED = re.compile(
     r"(?:(?P<day>\d{1,2})(?P<s1>[-/. ]|\. )(?P<month>[A-Za-z]{3,9})(?P<s2>[-/. ]|, )(?P<year>\d{4})"
     r"|(?P<month2>[A-Za-z]{3,9}) (?P<day2>\d{1,2})(?P<s3>,? )(?P<year2>\d{4}))" + _CLOCK

@@ -125,7 +125,9 @@ def _typed(series: pl.Series, data: DataSection, delimiter: str) -> tuple[pl.Ser
     values = values_or_none
     if wanted is None:
         compact = values.dtype == pl.Int64 and compact_dates(name)
-        form = ty.guess(values.cast(pl.String), name, delimiter) if compact else _native_form(values)
+        form = (
+            ty.guess(values.cast(pl.String), name, delimiter) if compact else _native_form(values)
+        )
         if form.kind == "datetime" and values.dtype == pl.Int64:
             return ty.convert(values.cast(pl.String), form), form
         return values, _native_form(values)
@@ -290,7 +292,9 @@ def _plain(value: object) -> float | str | None:
 
 def _refuse_absent(frame: pl.DataFrame, data: DataSection) -> None:
     single = (("target", data.target), ("id", data.id), ("time", data.time), ("group", data.group))
-    several = [("exclude", name) for name in data.exclude] + [("types", name) for name in data.types]
+    several = [("exclude", name) for name in data.exclude] + [
+        ("types", name) for name in data.types
+    ]
     for key, name in (*single, *several):
         if name is not None and name not in frame.columns:
             raise _absent(key, name, frame.columns)

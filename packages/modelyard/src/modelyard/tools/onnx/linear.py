@@ -17,7 +17,11 @@ def raw_linear(nodes: Nodes, matrix: str, form: Linear) -> str:
         missing = nodes.op("IsNaN", numbers)
         filled = nodes.op("Where", missing, nodes.constant(form.fill[None, :]), numbers)
         centred = nodes.op("Sub", filled, nodes.constant(form.centre[None, :]))
-        blocks.append(nodes.op("Div", centred, nodes.constant(form.scale[None, :])))
+        scaled = nodes.op("Div", centred, nodes.constant(form.scale[None, :]))
+        if np.isfinite(form.limit):
+            ends = [nodes.constant(np.array(end)) for end in (-form.limit, form.limit)]
+            scaled = nodes.op("Clip", scaled, *ends)
+        blocks.append(scaled)
     if len(form.indicators):
         columns = nodes.op("Gather", matrix, nodes.constant(form.indicators), axis=1)
         blocks.append(nodes.op("Cast", nodes.op("IsNaN", columns), to=TensorProto.DOUBLE))
