@@ -163,8 +163,8 @@ def test_push_fetch_and_get_from_a_revision(repo: Path, tmp_path: Path) -> None:
     assert (tmp_path / "got.bin").read_bytes() == b"x\n1\n" * 3
     assert old is not None
     assert not dvc.cache_has(repo, old)
-    dvc.fetch(repo, ["data/table.csv.dvc"], revs=["model/v1"])
-    assert dvc.cache_has(repo, old)
+    assert dvc.fetch(repo, old)
+    assert not dvc.fetch(repo, "0" * 32)
     dvc.restore_file(repo, old, repo / "data/table.csv")
     assert (repo / "data/table.csv").read_text() == "x\n1\n"
 
@@ -185,7 +185,7 @@ def test_cache_deleted_and_no_remote_copy(repo: Path, tmp_path: Path) -> None:
     (repo / "data/table.csv").unlink()
     with pytest.raises(ToolFailed) as caught:
         dvc.pull(repo)
-    assert "data/table.csv" in caught.value.why
+    assert "data/table.csv" in caught.value.what
     assert "dvc pull" in caught.value.next_step
     with pytest.raises(ToolFailed):
         dvc.get_from_rev(repo, "data/table.csv", "HEAD", tmp_path / "got")

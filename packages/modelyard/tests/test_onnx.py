@@ -230,7 +230,11 @@ def test_a_linear_form_gives_its_design_times_its_weights(limit: float) -> None:
 def test_an_ensemble_is_the_weighted_mean_of_its_members() -> None:
     trees = replace(random_trees(8, outputs=1, vectors=False), link="sigmoid")
     forest = random_trees(9, outputs=1, vectors=True, float32=True)
-    members = [(trees, 0.5), (forest, 0.3), (linear(1, 1, "sigmoid"), 0.2)]
+    members: list[tuple[Linear | Trees, float]] = [
+        (trees, 0.5),
+        (forest, 0.3),
+        (linear(1, 1, "sigmoid"), 0.2),
+    ]
     X = probes(trees, 8)
     graph = graphs.build(
         [Member(form, weight) for form, weight in members],
@@ -239,7 +243,7 @@ def test_an_ensemble_is_the_weighted_mean_of_its_members() -> None:
         classes=2,
         name="blend",
     )
-    expected = sum(weight * scores(form, "binary", 2, X) for form, weight in members)
+    expected = np.sum([weight * scores(form, "binary", 2, X) for form, weight in members], axis=0)
     assert np.abs(graphs.run(graph, X) - expected).max() < 1e-12
 
 

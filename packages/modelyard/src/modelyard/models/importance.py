@@ -15,7 +15,7 @@ REPEATS = 3
 MOST_ROWS = 5_000
 FEWEST_ROWS = 250
 WORK = 100_000
-"""So many rows are scored in all (1 to 2 s on a large graph), FEWEST_ROWS for each feature apart."""
+"""About so many rows are scored in all (1 to 2 s on a large graph); wide tables exceed it."""
 BATCH_BYTES = 32_000_000
 
 

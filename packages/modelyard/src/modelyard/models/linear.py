@@ -76,7 +76,9 @@ class FittedLinear:
 def design(form: Linear, X: Floats) -> Floats:
     """The design of a matrix, shape (rows, len(form.weights)); see `forms.Linear`."""
     numbers = X[:, form.numeric]
-    numbers = (np.where(np.isnan(numbers), form.fill, numbers) - form.centre) / form.scale
+    # What overflows to infinity is brought back to the limit, as in the graph.
+    with np.errstate(over="ignore"):
+        numbers = (np.where(np.isnan(numbers), form.fill, numbers) - form.centre) / form.scale
     numbers = np.clip(numbers, -form.limit, form.limit)
     missing = np.isnan(X[:, form.indicators]).astype(np.float64)
     equal = (X[:, form.equals_column] == form.equals_code).astype(np.float64)

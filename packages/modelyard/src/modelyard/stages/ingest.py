@@ -34,7 +34,7 @@ def ingest(project: Project) -> IngestRecord:
         encoding, delimiter = raw.encoding, raw.delimiter
         frame, schema = infer(raw.frame, settings, delimiter=delimiter)
         del raw  # its texts are no longer needed, and are most of the memory
-        duplicates = duplicate_rows(frame)
+        duplicates = duplicate_rows(frame, schema)
         missing = rows_read - frame.height
         record = IngestRecord(
             source=settings.path,

@@ -17,7 +17,7 @@ from modelyard.forms import Floats, Ints
 from modelyard.records import Column, Schema
 
 LIMIT = 0.99
-_ROWS = 50_000
+_ROWS = 20_000
 _CELLS = 4_000_000
 _BINS = 64
 _MIN_ROWS = 40
@@ -27,7 +27,7 @@ _MIN_CLASS = 10
 def suspects(frame: pl.DataFrame, schema: Schema) -> list[tuple[str, float]]:
     """Name the features that predict the target by at least `LIMIT`, with their figure.
 
-    Looks at 50,000 evenly spaced rows at most (fewer where the table is very wide).
+    Looks at 20,000 evenly spaced rows at most (fewer where the table is very wide).
     """
     features = [column for column in schema.features if column.kind != "text"]
     rows = min(_ROWS, max(2_000, _CELLS // max(1, len(features))))

@@ -104,8 +104,7 @@ def _numeric(texts: pl.Series, found: re.Match[str]) -> tuple[str, str]:
     first, second = (fields.to_series(i).cast(pl.Int64, strict=False).drop_nulls() for i in (0, 1))
     day_first = sep.join(("%d", "%m", year)) + clock, ""
     month_first = sep.join(("%m", "%d", year)) + clock, ""
-    over_first = float((first > 12).mean() or 0)
-    over_second = float((second > 12).mean() or 0)
+    over_first, over_second = int((first > 12).sum()), int((second > 12).sum())
     if over_first or over_second:
         return day_first if over_first >= over_second else month_first
     # The first of each month tells the two apart as well: the field that never changes is the day.

@@ -15,12 +15,20 @@ FEW_CLASS_ROWS = 10
 _MISSING = 0.2
 _RARE = 0.1
 _HIGH = 100
+_UNLIKE = 0.95
 _EACH = 20
 """Findings of one kind that are listed before the rest is only counted."""
 
 
-def duplicate_rows(frame: pl.DataFrame) -> int:
-    """Rows that repeat an earlier one in every column."""
+def duplicate_rows(frame: pl.DataFrame, schema: Schema | None = None) -> int:
+    """Rows that repeat an earlier one in every column.
+
+    The schema saves the hashing of whole rows where one column is already different in each.
+    """
+    for column in schema.columns if schema else ():
+        unlike = not column.missing and column.distinct >= _UNLIKE * frame.height
+        if unlike and frame[column.name].n_unique() == frame.height:
+            return 0
     return frame.height - frame.hash_rows().n_unique()
 
 
@@ -40,7 +48,7 @@ def examine(
     """
     found = [
         *_leaks(frame, schema),
-        *_table(frame, target_missing, duplicates),
+        *_table(frame, schema, target_missing, duplicates),
         *_balance(frame, schema),
         *(finding for column in schema.columns for finding in _column(column, frame.height)),
     ]
@@ -68,7 +76,9 @@ def _leaks(frame: pl.DataFrame, schema: Schema) -> Iterator[Finding]:
         )
 
 
-def _table(frame: pl.DataFrame, target_missing: int, duplicates: int | None) -> Iterator[Finding]:
+def _table(
+    frame: pl.DataFrame, schema: Schema, target_missing: int, duplicates: int | None
+) -> Iterator[Finding]:
     rows = frame.height
     if rows < FEW_ROWS:
         yield Finding(
@@ -82,7 +92,7 @@ def _table(frame: pl.DataFrame, target_missing: int, duplicates: int | None) -> 
             message=f"{target_missing} rows have no target and were dropped",
             figure=float(target_missing),
         )
-    same = duplicate_rows(frame) if duplicates is None else duplicates
+    same = duplicate_rows(frame, schema) if duplicates is None else duplicates
     if same:
         yield Finding(
             kind="duplicates",
@@ -118,7 +128,10 @@ def class_counts(frame: pl.DataFrame, schema: Schema) -> dict[str, int]:
     """Rows of each class, in the order of `schema.classes`; empty for regression."""
     if not schema.classes:
         return {}
-    found = dict(frame[schema.target].value_counts(name="rows").iter_rows())
+    values = frame[schema.target]
+    if len(schema.classes) <= 4:  # comparing is cheaper than counting all texts
+        return {label: int((values == label).sum()) for label in schema.classes}
+    found = dict(values.value_counts(name="rows").iter_rows())
     return {label: int(found.get(label, 0)) for label in schema.classes}
 
 
@@ -152,7 +165,10 @@ def _column(column: Column, rows: int) -> Iterator[Finding]:
         )
     elif column.kind == "text" or reason.startswith("not every value"):
         yield Finding(
-            kind="text", column=name, message=f"{name}: {reason or 'text'}", figure=column.distinct
+            kind="text",
+            column=name,
+            message=f"{name}: {reason or 'text'}",
+            figure=float(column.distinct),
         )
     elif column.kind == "category" and column.distinct > _HIGH:
         kept = f"; the {MAX_LEVELS} most frequent are kept" if column.distinct > MAX_LEVELS else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
 
 import polars as pl
 
@@ -14,12 +13,12 @@ from modelyard.settings import DataSection
 from modelyard.tables import typing as ty
 from modelyard.tables.applying import conform
 from modelyard.tables.moments import compact_dates
+from modelyard.tables.stats import Stats
 from modelyard.tables.target import Target, read_target
 
 MAX_LEVELS = 1000
 ID_SHARE = 0.9
 ID_DISTINCT = 50
-_EXACT_ROWS = 200_000
 _TEXT_SPACES = 3.0
 _ID_NAME = re.compile(r"(?:^|[^a-z])(?:id|uuid|guid|key|index|nr|no|number|rownum|row)$")
 
@@ -67,23 +66,19 @@ def infer(
     whole = bool(kept.all())
     if not whole:
         frame = frame.filter(kept)
-    values: list[pl.Series] = []
-    forms: list[ty.Form] = []
+    reads: list[ty.Read] = []
     for series in frame.get_columns():
         if series.name == data.target:
-            values.append(target.values if whole else target.values.filter(kept))
-            forms.append(ty.Form(target.kind, 1.0, reason=target.reason))
+            form = ty.Form(target.kind, 1.0, reason=target.reason)
+            values = target.values if whole else target.values.filter(kept)
+            reads.append(ty.Read(values, form, target.counts))
         else:
-            typed, form = _typed(series, data, delimiter)
-            values.append(typed)
-            forms.append(form)
-    typed_frame = pl.DataFrame(values)
+            reads.append(_typed(series, data, delimiter))
+    typed_frame = pl.DataFrame([read.values for read in reads])
     _refuse_infinite(typed_frame, data, None if whole else kept)
-    stats = _Stats(typed_frame)
-    columns = tuple(
-        _column(series, form, data, target, stats)
-        for series, form in zip(values, forms, strict=True)
-    )
+    counts = {r.values.name: r.counts for r in reads if r.values.dtype == pl.String}
+    stats = Stats(typed_frame, counts)
+    columns = tuple(_column(read, data, target, stats) for read in reads)
     schema = Schema(
         task=target.task,
         target=data.target,
@@ -101,7 +96,7 @@ def infer(
     return typed_frame, schema
 
 
-def _typed(series: pl.Series, data: DataSection, delimiter: str) -> tuple[pl.Series, ty.Form]:
+def _typed(series: pl.Series, data: DataSection, delimiter: str) -> ty.Read:
     """Type one column: by data.types, else by its values."""
     name = series.name
     if name not in data.exclude:
@@ -109,28 +104,26 @@ def _typed(series: pl.Series, data: DataSection, delimiter: str) -> tuple[pl.Ser
     wanted = data.types.get(name)
     if series.dtype == pl.String:
         if wanted is None:
-            form = ty.guess(series, name, delimiter)
-        else:
-            form = ty.wanted_form(series, wanted, name, delimiter)
-            if wanted == "number" and form.kind == "integer":
-                form = ty.Form("number", form.share)
+            return ty.read(series, name, delimiter)
+        form = ty.wanted_form(series, wanted, name, delimiter)
+        if wanted == "number" and form.kind == "integer":
+            form = ty.Form("number", form.share)
         values = ty.convert(series, form)
-        if wanted is not None:
-            _refuse_unread(series, values, wanted, data)
-        return values, form
+        _refuse_unread(series, values, wanted, data)
+        return ty.Read(values, form)
     values_or_none = ty.native(series)
     if values_or_none is None:
         empty = pl.Series(name, [None], dtype=pl.String).new_from_index(0, len(series))
-        return empty, ty.Form("text", 0.0, reason=f"values of type {series.dtype} cannot be read")
+        return ty.Read(
+            empty, ty.Form("text", 0.0, reason=f"values of type {series.dtype} cannot be read")
+        )
     values = values_or_none
     if wanted is None:
-        compact = values.dtype == pl.Int64 and compact_dates(name)
-        form = (
-            ty.guess(values.cast(pl.String), name, delimiter) if compact else _native_form(values)
-        )
-        if form.kind == "datetime" and values.dtype == pl.Int64:
-            return ty.convert(values.cast(pl.String), form), form
-        return values, _native_form(values)
+        if values.dtype == pl.Int64 and compact_dates(name):
+            found = ty.read(values.cast(pl.String), name, delimiter)
+            if found.form.kind == "datetime":
+                return found
+        return ty.Read(values, _native_form(values))
     return _as_wanted(values, wanted, data, delimiter)
 
 
@@ -146,46 +139,44 @@ def _native_form(values: pl.Series) -> ty.Form:
     return ty.Form(kind, 1.0, levels=("false", "true") if kind == "boolean" else ())
 
 
-def _as_wanted(
-    values: pl.Series, wanted: ColumnKind, data: DataSection, delimiter: str
-) -> tuple[pl.Series, ty.Form]:
+def _as_wanted(values: pl.Series, wanted: ColumnKind, data: DataSection, delimiter: str) -> ty.Read:
     """Turn a column that is not text into the kind that a person named."""
     natural = _native_form(values)
     if wanted == natural.kind:
-        return values, natural
+        return ty.Read(values, natural)
     if wanted in ("category", "text"):
-        return ty.canonical_text(values), ty.Form(wanted, 1.0)
+        return ty.Read(ty.canonical_text(values), ty.Form(wanted, 1.0))
     if wanted == "number" and natural.kind in ("integer", "boolean"):
-        return values.cast(pl.Float64), ty.Form("number", 1.0)
+        return ty.Read(values.cast(pl.Float64), ty.Form("number", 1.0))
     if wanted == "integer" and natural.kind == "boolean":
-        return values.cast(pl.Int64), ty.Form("integer", 1.0)
+        return ty.Read(values.cast(pl.Int64), ty.Form("integer", 1.0))
     texts = ty.canonical_text(values)
     form = ty.wanted_form(texts, wanted, values.name, delimiter)
     converted = ty.convert(texts, form)
     _refuse_unread(texts, converted, wanted, data)
-    return converted, form
+    return ty.Read(converted, form)
 
 
-def _column(
-    series: pl.Series, form: ty.Form, data: DataSection, target: Target, stats: _Stats
-) -> Column:
+def _column(read: ty.Read, data: DataSection, target: Target, stats: Stats) -> Column:
     """Describe one typed column and decide its role."""
+    series, form = read.values, read.form
     name = series.name
     missing, distinct = series.null_count(), stats.distinct(series)
-    kind, levels, reason = form.kind, form.levels, form.reason
+    kind, reason = form.kind, form.reason
+    levels: tuple[str, ...] = form.levels
     role = _named_role(name, data)
     if kind == "integer" and series.dtype == pl.Float64:
         kind = "number"
     if role == "excluded":
         reason = "named in data.exclude"
     elif role == "target" and target.classes:
-        levels = _levels(series)
+        levels = _levels(read)
         distinct = len(levels)
     elif role == "feature":
         role, kind, why = _feature_role(series, kind, distinct, missing, data)
         reason = why or reason
         if kind == "category" and role == "feature":
-            levels = _levels(series)
+            levels = _levels(read)
     elif role in ("id", "group") and kind == "category":
         kind = "text"
     elif role == "time" and kind not in ("datetime", "number", "integer"):
@@ -197,7 +188,7 @@ def _column(
         role=role,
         missing=missing,
         distinct=distinct,
-        levels=tuple(levels),
+        levels=levels,
         minimum=low,
         maximum=high,
         mean=mean,
@@ -243,51 +234,10 @@ def _id_name(name: str) -> bool:
     return bool(_ID_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
 
 
-def _levels(series: pl.Series) -> tuple[str, ...]:
+def _levels(read: ty.Read) -> tuple[str, ...]:
     """The most frequent spellings, then by name."""
-    counts = series.drop_nulls().value_counts(name="rows")
-    ordered = counts.sort(["rows", series.name], descending=[True, False])
-    return tuple(ordered[series.name].head(MAX_LEVELS).to_list())
-
-
-class _Stats:
-    """Ranges and distinct values of all columns, each computed in one pass over the table."""
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        ranged = [
-            name
-            for name, dtype in frame.schema.items()
-            if dtype.is_numeric() or dtype == pl.Datetime("us")
-        ]
-        numeric = [name for name in ranged if frame.schema[name].is_numeric()]
-        # Above that size the count is HyperLogLog's, within about 1 %: it is never decided on.
-        exact = frame.height <= _EXACT_ROWS
-        distinct = pl.all().n_unique() if exact else pl.all().approx_n_unique()
-        self._frame = frame
-        self._exact = exact
-        self._distinct = frame.select(distinct).row(0, named=True)
-        self._low = frame.select(pl.col(ranged).min()).row(0, named=True) if ranged else {}
-        self._high = frame.select(pl.col(ranged).max()).row(0, named=True) if ranged else {}
-        self._mean = frame.select(pl.col(numeric).mean()).row(0, named=True) if numeric else {}
-
-    def distinct(self, series: pl.Series) -> int:
-        """Different values of a column, missing not counted."""
-        count = int(self._distinct[series.name])
-        if not self._exact and count <= 2 * MAX_LEVELS:
-            count = series.n_unique()
-        elif not self._exact and not series.null_count():
-            return min(count, len(series))
-        return count - (1 if series.null_count() else 0)
-
-    def range(self, name: str) -> tuple[float | str | None, float | str | None, float | None]:
-        """Minimum, maximum (moments in ISO text) and mean."""
-        return _plain(self._low.get(name)), _plain(self._high.get(name)), self._mean.get(name)
-
-
-def _plain(value: object) -> float | str | None:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return float(value) if isinstance(value, int | float) else None
+    counts = ty.text_counts(read.values) if read.counts is None else read.counts
+    return tuple(counts.to_series(0).head(MAX_LEVELS).to_list())
 
 
 def _refuse_absent(frame: pl.DataFrame, data: DataSection) -> None:

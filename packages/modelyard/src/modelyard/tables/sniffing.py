@@ -55,7 +55,7 @@ def refuse_binary(sample: bytes, name: str) -> None:
     if b"\0" in sample or odd > 0.02 * len(sample):
         raise DataInvalid(
             f"{name} is not a text table.",
-            why=f"{odd} of its first {len(sample)} bytes are control characters, as in binary files.",
+            why=f"{odd} of its first {len(sample)} bytes are control characters, as in a binary.",
             next_step="give a CSV, TSV or Parquet file, plain or gzip",
         )
 
@@ -152,7 +152,7 @@ def records(text: str, delimiter: str, limit: int) -> list[list[str]]:
 
 
 def _signs(sample: bytes, encoding: str) -> int:
-    """Signs beyond ASCII that are no letters: Polish read as Western has £, ³ and ¯ in its words."""
+    """Signs beyond ASCII that are no letters: Polish read as Western has £ and ³ in its words."""
     text = sample.decode(encoding, errors="replace")
     return sum(not letter.isalnum() for letter in text if ord(letter) > 127)
 

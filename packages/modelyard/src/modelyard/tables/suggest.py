@@ -73,6 +73,7 @@ def suggest(frame: pl.DataFrame, target: str | None, *, delimiter: str = ",") ->
         excluded[column.name] = reasons[column.name] = _sentence(
             f"{column.name} is {column.reason}"
         )
+    reasons |= excluded
     return Suggestion(target, schema.task, schema.positive, key, time, excluded, types, reasons)
 
 

@@ -18,9 +18,11 @@ MIN_CLASS_ROWS = 3
 MAX_CLASSES = 100
 _FEW_INTEGERS = 20
 _POSITIVE = frozenset(
-    """yes y true t 1 on bad positive pos churn churned default defaulted fraud fraudulent late
-    delayed cancelled canceled sick ill disease dead died malignant spam failed failure fail ja oui
-    si sí sim tak ano да attrited left lost anomaly abnormal event case high""".split()
+    {"yes", "y", "true", "t", "1", "on", "ja", "oui", "si", "sí", "sim", "tak", "ano", "да"}
+    | {"bad", "positive", "pos", "churn", "churned", "default", "defaulted", "fraud", "fraudulent"}
+    | {"late", "delayed", "cancelled", "canceled", "sick", "ill", "disease", "dead", "died"}
+    | {"malignant", "spam", "failed", "failure", "fail", "attrited", "left", "lost", "anomaly"}
+    | {"abnormal", "event", "case", "high"}
 )
 
 
@@ -38,6 +40,7 @@ class Target:
     classes: tuple[str, ...] = ()
     positive: str | None = None
     reason: str = ""
+    counts: pl.DataFrame | None = None
 
 
 def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
@@ -49,7 +52,7 @@ def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
     """
     name = series.name
     series = ty.without(series, data.missing)
-    values = _typed(series, data, delimiter)
+    values, counts = _typed(series, data, delimiter)
     present = values.drop_nulls()
     if present.is_empty():
         raise DataInvalid(
@@ -61,13 +64,13 @@ def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
     if task == "regression":
         return _regression(series, values, reason)
     texts = ty.canonical_text(_whole(values)) if values.dtype != pl.String else values
-    if series.dtype == pl.String and values.dtype == pl.Boolean:
-        # "Yes" stays "Yes": people know their classes by the spelling in the table.
-        texts = _one_spelling(series, values)
-    return _classes(texts, task, data, reason)
+    return _classes(texts, counts, task, data, reason)
 
 
-def _typed(series: pl.Series, data: DataSection, delimiter: str) -> pl.Series:
+def _typed(
+    series: pl.Series, data: DataSection, delimiter: str
+) -> tuple[pl.Series, pl.DataFrame | None]:
+    """Read the target; classes come with their counts."""
     if series.dtype != pl.String:
         values = ty.native(series)
         if values is None:
@@ -75,11 +78,14 @@ def _typed(series: pl.Series, data: DataSection, delimiter: str) -> pl.Series:
                 f"The target {series.name!r} holds {series.dtype}, which cannot be predicted.",
                 next_step="name another column: data.target in modelyard.yaml",
             )
-        return values
-    form = ty.guess(series, series.name, delimiter)
-    if form.kind == "datetime" or data.types.get(series.name) in ("category", "text"):
-        return ty.canonical_text(series)
-    return ty.convert(series, form)
+        return values, None
+    if data.types.get(series.name) in ("category", "text"):
+        return ty.canonical_text(series), None
+    read = ty.read(series, series.name, delimiter)
+    if read.form.kind == "boolean":
+        # "Yes" stays "Yes": people know their classes by the spelling in the table.
+        return _one_spelling(series, read)
+    return read.values, read.counts
 
 
 def _task(values: pl.Series, data: DataSection) -> tuple[Task, str]:
@@ -150,28 +156,25 @@ def _regression(series: pl.Series, values: pl.Series, reason: str) -> Target:
     return Target("regression", values, kind, reason=reason)
 
 
-def _one_spelling(series: pl.Series, values: pl.Series) -> pl.Series:
-    stripped = series.str.strip_chars()
-    counts = (
-        pl.DataFrame({"text": stripped, "value": values})
-        .drop_nulls()
-        .group_by("text", "value")
-        .len()
-        .sort(["len", "text"], descending=[True, False])
-    )
-    first = counts.unique("value", keep="first", maintain_order=True)
-    return values.replace_strict(
-        first["value"], first["text"], default=None, return_dtype=pl.String
-    ).alias(series.name)
+def _one_spelling(series: pl.Series, read: ty.Read) -> tuple[pl.Series, pl.DataFrame | None]:
+    """A boolean target in its own words, the most frequent spelling of each."""
+    if read.counts is not None and set(read.counts.to_series(0)) == set(read.form.levels):
+        return series, read.counts
+    words = dict(zip((False, True), read.form.levels, strict=True))
+    return read.values.replace_strict(words, default=None, return_dtype=pl.String), None
 
 
-def _classes(texts: pl.Series, task: Task, data: DataSection, reason: str) -> Target:
+def _classes(
+    texts: pl.Series, known: pl.DataFrame | None, task: Task, data: DataSection, reason: str
+) -> Target:
     name = texts.name
-    counts = dict(texts.drop_nulls().value_counts(name="rows").iter_rows())
-    small = [f"{label!r} ({rows})" for label, rows in sorted(counts.items()) if rows < 3]
+    table = ty.text_counts(texts) if known is None else known
+    counts = dict(table.iter_rows())
+    rare = {label: rows for label, rows in sorted(counts.items()) if rows < MIN_CLASS_ROWS}
+    small = capped(f"{label!r} ({rows})" for label, rows in rare.items())
     if small:
         raise DataInvalid(
-            f"The target {name!r} has classes of fewer than {MIN_CLASS_ROWS} rows: {capped(small)}.",
+            f"The target {name!r} has classes of fewer than {MIN_CLASS_ROWS} rows: {small}.",
             why="Each class must have a row to train on, one to validate and one to test.",
             next_step="merge rare classes, add rows of them, or leave their target cells empty",
         )
@@ -181,7 +184,7 @@ def _classes(texts: pl.Series, task: Task, data: DataSection, reason: str) -> Ta
         positive, why = _positive(counts, data)
         classes = [label for label in classes if label != positive] + [positive]
         reason = f"{reason}; {positive!r} is the class of interest: {why}"
-    return Target(task, texts, "category", tuple(classes), positive, reason)
+    return Target(task, texts, "category", tuple(classes), positive, reason, table)
 
 
 def _positive(counts: dict[str, int], data: DataSection) -> tuple[str, str]:

@@ -53,16 +53,64 @@ def spellings(series: pl.Series, extra: tuple[str, ...] = ()) -> pl.Series:
     return found.filter(~found.str.to_lowercase().is_in(words)).sort()
 
 
-def guess(series: pl.Series, name: str, delimiter: str) -> Form:
-    """Decide what a column of text is. Category means that nothing else reads all of it."""
-    present = series.drop_nulls()
-    if len(present) > 4 * _SAMPLE:
-        # What a sample already rules out need not be asked of millions of texts.
-        some = spellings(present.gather_every(len(present) // _SAMPLE))
-        first = _decide(some, present, name, delimiter)
-        if first.kind == "category":
-            return first
-    return _decide(spellings(present), present, name, delimiter)
+@dataclass(frozen=True)
+class Read:
+    """A column of text, read.
+
+    `counts` are the source's texts and their rows, the most frequent first, for categories and
+    booleans; None where there are too many, or for any other kind.
+    """
+
+    values: pl.Series
+    form: Form
+    counts: pl.DataFrame | None = None
+
+
+def read(series: pl.Series, name: str, delimiter: str) -> Read:
+    """Decide what a column of text is, and read it. Category: nothing else reads all of it.
+
+    A large column is judged by a sample first: what that rules out need not be asked of millions of
+    texts, and what that finds is only confirmed.
+    """
+    if len(series) > 4 * _SAMPLE:
+        part = series.drop_nulls().gather_every(len(series) // _SAMPLE)
+        some = spellings(part)
+        first = _decide(some, part, name, delimiter)
+        if first.kind in ("number", "integer", "datetime") and not first.reason:
+            values = convert(series, first)
+            if values.null_count() == series.null_count() and not _codes(series, first):
+                return Read(values, first)
+        elif first.kind == "category" and len(some) > 0.5 * len(part):
+            return Read(canonical_text(series), first)
+    counts = text_counts(series)
+    form = _decide(spellings(counts.to_series(0)), counts, name, delimiter)
+    if form.kind == "category":
+        return Read(canonical_text(series), form, counts.filter(pl.col(series.name) != ""))
+    if form.kind == "boolean":
+        return Read(_by_spelling(series, counts.to_series(0), form), form, counts)
+    return Read(convert(series, form), form)
+
+
+def text_counts(series: pl.Series) -> pl.DataFrame:
+    """Texts (under the column's name) and their `rows`, the most frequent first, then by name."""
+    name = series.name
+    found = series.value_counts(name=_rows_name(name)).drop_nulls(name)
+    found = found.rename({_rows_name(name): "rows"}) if name != "rows" else found
+    return found.sort([found.columns[1], name], descending=[True, False])
+
+
+def _rows_name(name: str) -> str:
+    return "rows" if name != "rows" else "rows_of"
+
+
+def _codes(series: pl.Series, form: Form) -> bool:
+    return form.kind != "datetime" and bool(series.str.contains(r"^\s*[+-]?0\d").any())
+
+
+def _by_spelling(series: pl.Series, texts: pl.Series, form: Form) -> pl.Series:
+    """Read a column with few spellings by reading each once."""
+    read_once = convert(texts, form)
+    return series.replace_strict(texts, read_once, default=None, return_dtype=read_once.dtype)
 
 
 def wanted_form(series: pl.Series, kind: ColumnKind, name: str, delimiter: str) -> Form:
@@ -77,7 +125,7 @@ def wanted_form(series: pl.Series, kind: ColumnKind, name: str, delimiter: str) 
     return Form(kind, 1.0)
 
 
-def _decide(texts: pl.Series, present: pl.Series, name: str, delimiter: str) -> Form:
+def _decide(texts: pl.Series, present: pl.Series | pl.DataFrame, name: str, delimiter: str) -> Form:
     if texts.is_empty():
         return Form("category", 1.0)
     dated = _moment(texts, name, compact=compact_dates(name))
@@ -114,15 +162,20 @@ def number_form(texts: pl.Series, delimiter: str) -> Form:
             style, share = ("comma", comma) if prefer else ("thousands", thousands)
     whole = texts.str.contains(r"^[+-]?\d+$")
     if style == "plain" and whole.all():
-        if int(texts.str.len_chars().max() or 0) > 18:  # type: ignore[call-overload]
+        if (texts.str.len_chars() > 18).any():
             return Form("number", 0.0, reason="codes: too many digits for a number")
         return Form("integer", share)
     reason = {"plain": "", "thousands": "commas between thousands", "comma": "decimal commas"}
     return Form("number", share if size else 1.0, style, reason=reason[style])
 
 
-def boolean_form(texts: pl.Series, series: pl.Series) -> Form:
-    """Two spellings, one of them true; several cases and words of one meaning are one spelling."""
+def boolean_form(texts: pl.Series, source: pl.Series | pl.DataFrame) -> Form:
+    """Two spellings, one of them true; several cases and words of one meaning are one spelling.
+
+    Args:
+        texts: the unique texts, stripped.
+        source: the column, or its `text_counts`; the most frequent spellings are the levels.
+    """
     lowered = set(texts.str.to_lowercase().to_list()) if len(texts) <= 24 else set()
     none = Form("boolean", 0.0)
     pair = tuple(sorted(lowered))
@@ -133,9 +186,9 @@ def boolean_form(texts: pl.Series, series: pl.Series) -> Form:
         if found is None:
             return none
         false, true = {found[0]}, {found[1]}
-    counts = series.drop_nulls().str.strip_chars().value_counts(name="rows")
-    ordered = counts.sort(["rows", counts.columns[0]], descending=[True, False]).to_series(0)
-    first = [next(t for t in ordered.to_list() if t.lower() in words) for words in (false, true)]
+    counts = source if isinstance(source, pl.DataFrame) else text_counts(source)
+    ordered = counts.to_series(0).str.strip_chars().to_list()
+    first = [next(text for text in ordered if text.lower() in words) for words in (false, true)]
     return Form("boolean", 1.0, levels=(first[0], first[1]))
 
 
@@ -231,7 +284,7 @@ def canonical_text(series: pl.Series) -> pl.Series:
 
 
 def text_of(value: Any) -> str:
-    """One value's canonical spelling (the serve half's `encoding.text_of`, kept equal by a test)."""
+    """One value's canonical spelling; a test keeps it equal to the serve half's `text_of`."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

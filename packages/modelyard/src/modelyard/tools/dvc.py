@@ -9,6 +9,7 @@ import configparser
 import hashlib
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
@@ -149,6 +150,13 @@ def remote_add_default(root: Path, path: str = STORE, name: str = "local") -> No
         config["core"]["remote"] = name
 
 
+def forget_state(root: Path) -> None:
+    """Remove what DVC remembers of this folder outside it, for a folder that is about to move."""
+    with _session(root, "forget") as repo:
+        remembered = Path(repo.site_cache_dir)
+    shutil.rmtree(remembered, ignore_errors=True)
+
+
 def add(root: Path, path: Path) -> str:
     """Track a file: into the cache, a pointer beside it. Returns the md5."""
     with _session(root, f"add {path.name}") as repo:
@@ -169,10 +177,18 @@ def push(root: Path, targets: Sequence[str] | None = None, *, run_cache: bool = 
         return int(repo.push(targets=list(targets) if targets else None, run_cache=run_cache))
 
 
-def fetch(root: Path, targets: Sequence[str] | None = None, revs: Sequence[str] = ()) -> int:
-    """Copy content from the remote into the cache, as the given revisions want it."""
-    with _session(root, "fetch") as repo:
-        return int(repo.fetch(targets=list(targets) if targets else None, revs=list(revs) or None))
+def fetch(root: Path, md5: str) -> bool:
+    """Copy content from the default remote into the cache; return whether the cache now holds it.
+
+    By md5 and not by git revision: for a revision, DVC resolves a remote that lies in the project
+    against the revision's own tree, where it is not.
+    """
+    if default_remote(root) is not None:
+        with _session(root, "fetch") as repo:
+            from dvc_data.hashfile.hash_info import HashInfo
+
+            repo.cloud.pull([HashInfo("md5", md5)])
+    return cache_has(root, md5)
 
 
 def pull(root: Path, targets: Sequence[str] | None = None, *, run_cache: bool = False) -> None:

@@ -77,13 +77,12 @@ def undo_commit(folder: Path, made: str, paths: Sequence[str | Path]) -> bool:
     """
     if head(folder) != made:
         return False
-    parent = _call(folder, ["rev-parse", "--quiet", "--verify", f"{made}^"], check=False)
-    if parent.returncode:
+    parent = resolve(folder, f"{made}^")
+    if parent is None:
         _call(folder, ["update-ref", "-d", "HEAD", made])
-        _call(folder, ["rm", "--quiet", "--cached", "-r", "--", *_texts(paths)])
-        return True
-    _call(folder, ["update-ref", "HEAD", parent.stdout.decode().strip(), made])
-    _call(folder, ["reset", "--quiet", "--", *_texts(paths)])
+    else:
+        _call(folder, ["update-ref", "HEAD", parent, made])
+    unstage(folder, paths)
     return True
 
 
@@ -112,6 +111,23 @@ def tags(folder: Path, pattern: str = "*") -> list[Tag]:
             name, target, own, when, message = line.lstrip("\n").split("\0")
             found.append(Tag(name, target or own, when, message.strip()))
     return found
+
+
+def next_number(folder: Path, prefix: str) -> int:
+    """One more than the highest N of the tags `prefixN`, 1 where there is none."""
+    tails = (entry.name.removeprefix(prefix) for entry in tags(folder, f"{prefix}*"))
+    return 1 + max((int(tail) for tail in tails if tail.isdecimal()), default=0)
+
+
+def unstage(folder: Path, paths: Sequence[str | Path]) -> None:
+    """Take the named paths out of the index, back to HEAD; the working tree is left alone."""
+    if head(folder) is None:
+        _call(
+            folder,
+            ["rm", "-r", "--cached", "--quiet", "--ignore-unmatch", "--", *_texts(paths)],
+        )
+    else:
+        _call(folder, ["reset", "--quiet", "--", *_texts(paths)])
 
 
 def head(folder: Path) -> str | None:

@@ -114,13 +114,10 @@ class Search:
 
     def ask(self) -> Asked:
         """Take the next queued configuration, or let the sampler propose one."""
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=self._seed * 100_003 + self.asked,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            n_startup_trials=4,
-        )
+        # "group" is marked experimental; a change of its behaviour would show in the tests.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.sampler = self._sampler()
         with warnings.catch_warnings():
             # A default may lie outside the searched range on purpose.
             warnings.simplefilter("ignore")
@@ -131,6 +128,15 @@ class Search:
                 params[name] = _suggest(trial, f"{family}.{name}", dimension)
         self._running[trial.number] = trial
         return Asked(trial.number, family, params, trial.user_attrs.get("origin", "search"))
+
+    def _sampler(self) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.TPESampler(
+            seed=self._seed * 100_003 + self.asked,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+            n_startup_trials=4,
+        )
 
     def report(self, number: int, fold: int, value: float) -> None:
         """Record one fold's score."""

@@ -131,9 +131,12 @@ def _owners(trees: Trees) -> Ints:
     owner[level] = np.arange(len(level))
     while len(level):
         level = level[trees.feature[level] >= 0]
-        left, right = trees.left[level], trees.right[level]
-        owner[left] = owner[right] = owner[level]
-        level = np.unique(np.concatenate([left, right])) if len(level) else level
+        below = np.concatenate([trees.left[level], trees.right[level]])
+        above = np.tile(owner[level], 2)
+        # A child that many nodes share is entered once.
+        fresh = owner[below] < 0
+        owner[below[fresh]] = above[fresh]
+        level = np.unique(below[fresh])
     return owner
 
 
