@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelyard import project
-from modelyard.errors import UsageError
+from modelyard.errors import UsageError, capped
 from modelyard.render import files, locks
 from modelyard.render.pipeline import StageSpec, dvc_yaml
 from modelyard.render.project_file import project_file
@@ -32,7 +32,7 @@ SAMPLE = 200_000
 class Plan:
     """Everything that will be written, decided before anything is.
 
-    `texts` maps paths in the project to their content; the table itself goes to `settings.data.path`.
+    `texts` maps paths in the project to their content; the table goes to `settings.data.path`.
     """
 
     settings: Settings
@@ -74,9 +74,13 @@ def plan(
         delimiter=str(told.get("delimiter", "auto")),
     )
     found = suggest(raw.frame, target, delimiter=raw.delimiter)
-    inferred: list[Inferred] = [("table", f"{len(raw.frame):,} rows, {raw.frame.width} columns", _form(raw))]
-    tree: dict[str, dict[str, Any]] = {section: dict(values) for section, values in sections.items()}
-    tree["project"] = {"name": name, **tree.get("project", {})}
+    inferred: list[Inferred] = [
+        ("table", f"{len(raw.frame):,} rows, {raw.frame.width} columns", _form(raw))
+    ]
+    tree: dict[str, dict[str, Any]] = {
+        section: dict(values) for section, values in sections.items()
+    }
+    tree["project"] = {**tree.get("project", {}), "name": name}
     tree["data"] = {"path": path, "target": target, **_suggested(found, told, inferred), **told}
     settings = project.settings_from(tree, project.FILE)
     typed, schema = infer(raw.frame, settings.data, delimiter=raw.delimiter)
@@ -87,7 +91,7 @@ def plan(
         inferred.append(
             ("split.seed", str(seed), "of 64 seeds, the one whose sides are most alike")
         )
-    reasons = {what if "." in what else f"data.{what}": why for what, _, why in inferred}
+    reasons = _by_key(inferred)
     texts = {
         project.FILE: project_file(settings, reasons),
         project.OVERRIDES: project.overrides_text({}),
@@ -102,7 +106,7 @@ def plan(
 
 
 def project_name(folder: Path, wanted: str | None) -> str:
-    """The project's name: the one that is wanted, else the folder's in letters that may stand there.
+    """The project's name: the wanted one, else the folder's in letters that may stand there.
 
     Raises:
         UsageError: the wanted name has other characters, or the folder's has no letter.
@@ -120,9 +124,18 @@ def project_name(folder: Path, wanted: str | None) -> str:
     if not plain:
         raise UsageError(
             f"The folder's name {folder.name!r} has no letter to make a project's name of.",
-            next_step="modelyard init . --adopt -S project.name=churn --data TABLE.csv --target COLUMN",
+            next_step="modelyard init … -S project.name=churn",
         )
     return plain
+
+
+def _by_key(inferred: Sequence[Inferred]) -> dict[str, str]:
+    """`section.key` -> every reason that was given for it."""
+    found: dict[str, list[str]] = {}
+    for what, _, why in inferred:
+        key = what if what.startswith("split.") else f"data.{what.partition('.')[0]}"
+        found.setdefault(key, []).append(why)
+    return {key: capped(whys, 5) for key, whys in found.items()}
 
 
 def _form(raw: Any) -> str:
@@ -176,5 +189,11 @@ def _seed(typed: pl.DataFrame, schema: Schema, settings: Settings) -> int:
     if schema.task == "regression":
         y = target.cast(pl.Float64).to_numpy()
     else:
-        y = target.cast(pl.String).cast(pl.Enum(schema.classes)).to_physical().cast(pl.Int64).to_numpy()
+        y = (
+            target.cast(pl.String)
+            .cast(pl.Enum(schema.classes))
+            .to_physical()
+            .cast(pl.Int64)
+            .to_numpy()
+        )
     return choose_seed(row_keys(typed, columns), y, settings.split.valid, settings.split.test)

@@ -2,8 +2,8 @@
 
 The side hangs on a hash of the row, its id or its group, and a salt (`split.seed`): rows that come
 later never move earlier ones, so a model is never judged on what an earlier one learned from.
-Stratification by a hash holds in expectation; `modelyard init` picks a salt whose sides are even, and
-a side that is off all the same is noted here.
+Stratification by a hash holds in expectation; `modelyard init` picks a salt whose sides are even,
+and a side that is off all the same is noted here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from modelyard.tables.rowhash import Keys
 
 MIN_ROWS = 20
 UNEVEN = 0.2
-"""A class whose share on a side is off by more than this part of its share in the table is noted."""
+"""A class whose share on a side is off by more than this part of its usual share is noted."""
 
 Sides = NDArray[np.uint8]
 
@@ -49,7 +49,7 @@ def split(project: Project) -> SplitRecord:
         )
     keys = _keys(project, schema, frame)
     codes = _codes(schema, frame)
-    notes = []
+    notes: list[str] = []
     cuts: tuple[str, ...] = ()
     if settings.kind == "time":
         sides = _by_time(project, frame, notes)
@@ -77,7 +77,7 @@ def split(project: Project) -> SplitRecord:
 
 
 def _read(project: Project, schema: Schema) -> pl.DataFrame:
-    """The columns that the keys, the classes and the times need: all but what the person excluded."""
+    """The columns that the keys, the classes and the times need."""
     data = project.settings.data
     left_out = set(data.exclude)
     if project.settings.split.kind != "time" and (data.id or data.group):
@@ -136,7 +136,8 @@ def _by_time(project: Project, frame: pl.DataFrame, notes: list[str]) -> Sides:
     notes.append(
         "Rows are dealt by time: rows that are equal but for their time may stand on two sides"
     )
-    return code.fill_null(0).to_numpy().astype(np.uint8)
+    sides: Sides = code.fill_null(0).to_numpy().astype(np.uint8)
+    return sides
 
 
 def _moment(text: str | None, values: pl.Series, key: str) -> Any:
@@ -147,10 +148,11 @@ def _moment(text: str | None, values: pl.Series, key: str) -> Any:
             return float(text)
         found = datetime.fromisoformat(text.strip())
     except ValueError as error:
+        low, high = values.cast(pl.String)[[values.arg_min() or 0, values.arg_max() or 0]]
         kind = "a number" if values.dtype.is_numeric() else "a date, such as 2024-09-01"
         raise UsageError(
             f"{key}: {text!r} is not {kind}.",
-            why=f"The time column {values.name} reaches from {values.min()} to {values.max()}.",
+            why=f"The time column {values.name} reaches from {low} to {high}.",
             next_step="edit split in modelyard.yaml",
         ) from error
     return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found

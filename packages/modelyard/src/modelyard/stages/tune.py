@@ -237,6 +237,8 @@ class _Tuning:
                         break
                     if until is not None and time.monotonic() >= until:
                         break
+                    if not search.waiting and not search.can_propose:
+                        break
                     asked = search.ask()
                     # A family's first default runs to its end, so that the leaderboard has it.
                     spared = asked.origin == "default" and asked.family not in self._seen

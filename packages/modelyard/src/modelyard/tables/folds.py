@@ -196,7 +196,7 @@ def _forward(order: NDArray[Any], y: Codes | None, folds: int) -> NDArray[np.int
 
 
 def _all_seen(rank: NDArray[np.int64], y: Codes | None, missing: NDArray[np.bool_]) -> int:
-    """The first moment by which every class has been seen: the earliest model must know them all."""
+    """The first moment by which every class was seen: the earliest model must know them all."""
     if y is None:
         return 0
     codes = y[~missing]

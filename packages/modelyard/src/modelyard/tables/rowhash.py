@@ -4,9 +4,9 @@ The split hangs on it, so it is our own and written down here in full. A column'
 bits (numbers by their float64 bits, moments by microseconds, texts by their UTF-8 bytes), is mixed
 with a salt made of the column's name, and the columns are added up: their order does not matter.
 
-The mixer is SplitMix64's finaliser (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
-generators", section 5). tests/test_rowhash.py holds a plain-Python twin and frozen values: a change
-that moves one of them would deal every user's rows anew.
+The mixer is SplitMix64's finaliser (Steele, Lea and Flood 2014, "Fast splittable pseudorandom
+number generators", section 5). tests/test_rowhash.py holds a plain-Python twin and frozen values: a
+change that moves one of them would deal every user's rows anew.
 """
 
 from __future__ import annotations

@@ -55,8 +55,11 @@ def commit(folder: Path, message: str, paths: Sequence[str | Path]) -> str:
     What else is staged stays staged and is not committed. Where the paths are as in HEAD already,
     nothing is committed and HEAD is returned.
     """
-    add(folder, paths)
     before = head(folder)
+    if not paths:
+        # Without a path, git would take the whole tree.
+        return before or ""
+    add(folder, paths)
     if before is not None:
         same = _call(
             folder, ["diff", "--quiet", "HEAD", "--", *_texts(paths)], check=False
@@ -202,6 +205,11 @@ def changed_files(folder: Path) -> list[str]:
     return sorted(
         os.fsdecode(entry[3:].removeprefix(prefix)) for entry in text.split(b"\0") if entry
     )
+
+
+def is_tracked(folder: Path, path: str) -> bool:
+    """Whether git keeps this file."""
+    return bool(_call(folder, ["ls-files", "--", *_texts([path])]).stdout)
 
 
 def show(folder: Path, spec: str) -> bytes | None:

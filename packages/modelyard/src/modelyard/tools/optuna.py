@@ -64,6 +64,8 @@ class Search:
         self, journal: Path, *, maximize: bool, seed: int, spaces: Mapping[str, Space]
     ) -> None:
         self._spaces = dict(spaces)
+        # A family without parameters is tried once, from the queue; there is nothing to search.
+        self._searched = sorted(family for family, space in spaces.items() if space)
         self._seed = seed
         self._running: dict[int, optuna.Trial] = {}
         journal.parent.mkdir(parents=True, exist_ok=True)
@@ -108,9 +110,16 @@ class Search:
         space = self._spaces[family]
         named = {f"{family}.{key}": value for key, value in params.items() if key in space}
         fixed = {key: value for key, value in params.items() if key not in space}
+        if family in self._searched:
+            named["family"] = family
         self._study.enqueue_trial(
-            {"family": family, **named}, user_attrs={"origin": origin, "fixed": fixed}
+            named, user_attrs={"origin": origin, "fixed": fixed, "family": family}
         )
+
+    @property
+    def can_propose(self) -> bool:
+        """Whether there is anything to ask beyond the queue."""
+        return bool(self._searched)
 
     def ask(self) -> Asked:
         """Take the next queued configuration, or let the sampler propose one."""
@@ -122,7 +131,9 @@ class Search:
             # A default may lie outside the searched range on purpose.
             warnings.simplefilter("ignore")
             trial = self._study.ask()
-            family = str(trial.suggest_categorical("family", sorted(self._spaces)))
+            family = str(trial.user_attrs.get("family", ""))
+            if family in self._searched or not family:
+                family = str(trial.suggest_categorical("family", self._searched))
             params: Params = dict(trial.user_attrs.get("fixed", {}))
             for name, dimension in self._spaces[family].items():
                 params[name] = _suggest(trial, f"{family}.{name}", dimension)
@@ -169,10 +180,10 @@ class Search:
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study._storage.set_trial_user_attr(trial._trial_id, "lost", True)
             self._study.tell(trial.number, state=TrialState.FAIL)
-            if "family" in trial.params:
+            if "family" in trial.params or "family" in trial.user_attrs:
                 attributes = {
                     key: trial.user_attrs[key]
-                    for key in ("origin", "fixed")
+                    for key in ("origin", "fixed", "family")
                     if key in trial.user_attrs
                 }
                 self._study.enqueue_trial(dict(trial.params), user_attrs=attributes)
@@ -202,7 +213,7 @@ def _suggest(trial: optuna.Trial, name: str, dimension: Real | Whole | Choice) -
 
 
 def _told(trial: FrozenTrial) -> Told:
-    family = str(trial.params.get("family", ""))
+    family = str(trial.params.get("family", trial.user_attrs.get("family", "")))
     prefix = f"{family}."
     params: Params = dict(trial.user_attrs.get("fixed", {}))
     params.update({k.removeprefix(prefix): v for k, v in trial.params.items() if k != "family"})
