@@ -23,7 +23,7 @@ data: {path: data/raw/table.csv, target: late, id: order}
 
 
 def generate(path: Path, rows: int) -> None:
-    """20 columns: an id, 9 reals (one with gaps), 4 integers, 3 categories, yes/no, date, target."""
+    """20 columns: id, 9 reals (one with gaps), 4 integers, 3 categories, flag, date, target."""
     import numpy as np
     import polars as pl
 

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from modelyard.errors import DataInvalid, UsageError
 from modelyard.tables.reading import Raw, read_table
 
@@ -19,7 +20,7 @@ FLIGHTS = Path(__file__).parents[3] / "examples/flights/flights_v1_jan_apr.csv"
 
 
 @pytest.fixture
-def table(tmp_path: Path):  # noqa: ANN201 - a small factory
+def table(tmp_path: Path):
     def read(content: bytes | str, name: str = "t.csv", **options: str) -> Raw:
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -193,7 +194,9 @@ CELL = st.text(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     rows=st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=8),
     delimiter=st.sampled_from([",", ";", "\t", "|"]),

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modelyard.errors import DataInvalid
 from modelyard.records import Schema
 from modelyard.settings import DataSection
@@ -89,7 +90,11 @@ def test_what_is_no_boolean(values: list[str]) -> None:
         (["2013-01-31", "2013-02-01"], None, datetime(2013, 1, 31)),
         (["2013-01-31 06:05", "2013-02-01 00:00"], None, datetime(2013, 1, 31, 6, 5)),
         (["2013-01-31T06:05:07.25"], None, datetime(2013, 1, 31, 6, 5, 7, 250_000)),
-        (["2013-01-31T06:05:07", "2013-02-01", "2013-02-01 05:00"], None, datetime(2013, 1, 31, 6, 5, 7)),
+        (
+            ["2013-01-31T06:05:07", "2013-02-01", "2013-02-01 05:00"],
+            None,
+            datetime(2013, 1, 31, 6, 5, 7),
+        ),
         (["2013-01-31T06:00:00Z", "2013-01-31 06:00:00+02:00"], None, datetime(2013, 1, 31, 6)),
         (["2013-01-31T06:00:00+0200"], None, datetime(2013, 1, 31, 4)),
         (["31/01/2013", "01/02/2013"], "%d/%m/%Y", datetime(2013, 1, 31)),
@@ -97,7 +102,11 @@ def test_what_is_no_boolean(values: list[str]) -> None:
         (["31.01.2013", "1.2.2013"], "%d.%m.%Y", datetime(2013, 1, 31)),
         (["31/01/13", "01/02/13"], "%d/%m/%y", datetime(2013, 1, 31)),
         (["2013/01/31 6:05"], "%Y/%m/%d %H:%M", datetime(2013, 1, 31, 6, 5)),
-        (["1/31/2013 3:04 PM", "1/2/2013 1:00 AM"], "%m/%d/%Y %I:%M %p", datetime(2013, 1, 31, 15, 4)),
+        (
+            ["1/31/2013 3:04 PM", "1/2/2013 1:00 AM"],
+            "%m/%d/%Y %I:%M %p",
+            datetime(2013, 1, 31, 15, 4),
+        ),
         (["31 January 2013", "1 March 2013"], "%d %B %Y", datetime(2013, 1, 31)),
         (["31-Jan-2013"], "%d-%b-%Y", datetime(2013, 1, 31)),
         (["Jan 31, 2013"], "%b %d, %Y", datetime(2013, 1, 31)),
@@ -131,7 +140,9 @@ def test_one_bad_date_among_many_is_named() -> None:
 
 
 def test_eight_digits_are_a_date_only_by_name() -> None:
-    frame, schema = schema_of({"order_date": [20130131, 20130201] * 6, "n": [20130131, 20130201] * 6})
+    frame, schema = schema_of(
+        {"order_date": [20130131, 20130201] * 6, "n": [20130131, 20130201] * 6}
+    )
     assert frame["order_date"][0] == datetime(2013, 1, 31)
     assert schema.column("order_date").time_format == "%Y%m%d"
     assert schema.column("n").kind == "integer"
@@ -197,7 +208,9 @@ def test_churn() -> None:
 
 
 def test_rows_without_target_are_dropped() -> None:
-    frame, schema = schema_of({"a": [1, 2, 3, 4, 5, 6, 7], "y": ["p", "p", None, "q", "q", "q", "p"]})
+    frame, schema = schema_of(
+        {"a": [1, 2, 3, 4, 5, 6, 7], "y": ["p", "p", None, "q", "q", "q", "p"]}
+    )
     assert frame["a"].to_list() == [1, 2, 4, 5, 6, 7]
     assert schema.column("a").maximum == 7.0
 
@@ -251,7 +264,13 @@ def test_types_are_obeyed() -> None:
             "size": ["1", "2", "3"] * 4,
             "level": [1.0, 2.0, 2.5] * 4,
         },
-        types={"zip": "category", "flag": "boolean", "when": "datetime", "size": "number", "level": "category"},
+        types={
+            "zip": "category",
+            "flag": "boolean",
+            "when": "datetime",
+            "size": "number",
+            "level": "category",
+        },
     )
     assert frame["zip"].to_list()[:3] == ["2134", "2134", "999"]
     assert frame["flag"].to_list()[:3] == [False, True, True]
@@ -265,7 +284,10 @@ def test_types_are_obeyed() -> None:
 
 def test_a_value_not_of_its_declared_type_is_named() -> None:
     with pytest.raises(DataInvalid, match="'when' is not all datetime") as caught:
-        schema_of({"when": ["2013-01-01", "2013-02-31", "soon"] * 4, "a": range(12)}, types={"when": "datetime"})
+        schema_of(
+            {"when": ["2013-01-01", "2013-02-31", "soon"] * 4, "a": range(12)},
+            types={"when": "datetime"},
+        )
     assert "row 2: '2013-02-31'" in caught.value.why
     assert caught.value.exit_code == 4
     with pytest.raises(DataInvalid, match="'a' is not all boolean"):
@@ -294,7 +316,9 @@ def test_parquet_types() -> None:
             "nan": [1.5, float("nan"), None] * 4,
             "cat": pl.Series(["a", "b", "a"] * 4, dtype=pl.Categorical),
             "day": pl.Series(["2020-01-01", "2020-01-02", None] * 4).str.to_date(),
-            "zoned": pl.Series(["2020-01-01T00:00:00+02:00", "2020-01-02T00:00:00+02:00", None] * 4).str.to_datetime(),
+            "zoned": pl.Series(
+                ["2020-01-01T00:00:00+02:00", "2020-01-02T00:00:00+02:00", None] * 4
+            ).str.to_datetime(),
             "flag": [True, False, None] * 4,
         }
     )
@@ -363,9 +387,9 @@ def test_targets_that_cannot_be_learned(values, message: str) -> None:
 
 def test_absent_columns_offer_the_nearest() -> None:
     frame = {"churn": ["a", "b", "b"] * 4, "tenure": range(12)}
-    with pytest.raises(DataInvalid, match="target column 'chrun' .* did you mean 'churn'"):
+    with pytest.raises(DataInvalid, match=r"target column 'chrun' .* did you mean 'churn'"):
         schema_of(frame, target="chrun")
-    with pytest.raises(DataInvalid, match="id column 'tenur' .* did you mean 'tenure'"):
+    with pytest.raises(DataInvalid, match=r"id column 'tenur' .* did you mean 'tenure'"):
         schema_of(frame, target="churn", id="tenur")
     with pytest.raises(DataInvalid, match="exclude column"):
         schema_of(frame, target="churn", exclude=("nope",))

@@ -36,7 +36,7 @@ class Project:
         """Make a project from a table; see `modelyard init`."""
         from modelyard.scaffold.init import init
 
-        report = init(str(folder), Path(data), target, **options)
+        report = init(folder, Path(data), target, stages=line.stages, **options)
         return cls(report.root)
 
     @property

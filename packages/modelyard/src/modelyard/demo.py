@@ -190,9 +190,10 @@ def _start(folder: Path, source: Path, budget: str, voice: Voice) -> Project:
     from modelyard.scaffold.init import init
 
     made = init(
-        str(folder),
+        folder,
         source / FILES["v1"],
         TARGET,
+        stages=line.stages,
         name=NAME,
         sections={
             "project": {"description": "Will a flight be more than 30 minutes late, or cancelled?"},

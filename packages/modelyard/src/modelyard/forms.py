@@ -84,7 +84,8 @@ class Linear:
     `indicators`; an indicator X[:, column] == code for each pair of `equals_column`, `equals_code`.
 
     weights has shape (design width, outputs), bias (outputs,). Outputs are 1 for binary (the
-    log-odds of class 1) and for regression, the number of classes for multiclass.
+    log-odds of class 1) and for regression, the number of classes for multiclass. The link "exp" is
+    exp(raw) - 1, the inverse of log(1 + y).
     """
 
     numeric: Ints

@@ -252,7 +252,7 @@ def _fresh_verdict(here: Project, refused: GateRefused | None) -> GateRecord:
         return verdict
     from modelyard.stages.gate import gate
 
-    return gate(here)  # type: ignore[no-any-return]
+    return gate(here)
 
 
 def _after(

@@ -19,14 +19,14 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The root of every section: frozen, and strict about its keys."""
 
 
-class ProjectSection(Section):
+class ProjectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the project is called."""
 
     name: Annotated[Name, Meta(description="Name of the project, its experiment and its model.")]
     description: Annotated[str, Meta(description="One sentence for people.")] = ""
 
 
-class DataSection(Section):
+class DataSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the table lies and what its columns are."""
 
     path: Annotated[
@@ -74,7 +74,7 @@ class DataSection(Section):
     )
 
 
-class SplitSection(Section):
+class SplitSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How rows are dealt to train, valid and test: by a hash, so that new rows never move old ones."""
 
     kind: Annotated[
@@ -96,7 +96,7 @@ class SplitSection(Section):
     )
 
 
-class TuneSection(Section):
+class TuneSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The search for the best model."""
 
     mode: Annotated[
@@ -153,14 +153,14 @@ class TuneSection(Section):
     ] = "f1"
 
 
-class Limit(Section):
+class Limit(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An absolute limit on one metric."""
 
     min: Annotated[float | None, Meta(description="Refuse below.")] = None
     max: Annotated[float | None, Meta(description="Refuse above.")] = None
 
 
-class GateSection(Section):
+class GateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a candidate must show before it is released."""
 
     limits: Annotated[
@@ -183,7 +183,7 @@ class GateSection(Section):
     resamples: Annotated[int, Meta(description="Of the bootstrap.", ge=100, le=100_000)] = 1000
 
 
-class TrackSection(Section):
+class TrackSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where runs are recorded. MLFLOW_TRACKING_URI overrides the store."""
 
     uri: Annotated[str, Meta(description="MLflow tracking store.")] = "sqlite:///mlflow.db"
@@ -195,7 +195,7 @@ class TrackSection(Section):
     ] = None
 
 
-class Settings(Section):
+class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """modelyard.yaml, resolved: flag > environment > file > default."""
 
     project: ProjectSection

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from modelyard import line
 from modelyard.project import parse_overrides
 
 
@@ -35,6 +36,7 @@ def command(
         name or ".",
         data,
         target,
+        stages=line.stages,
         adopt=adopt,
         dry_run=dry_run,
         sections=parse_overrides(pairs),
@@ -45,6 +47,8 @@ def command(
     click.secho("Inferred:", bold=True)
     for what, value, why in made.inferred:
         click.echo(f"  {what:<10} {value}  ({why})")
+    for note in made.notes:
+        click.echo(f"  note: {note}")
     if not dry_run:
         where = "" if adopt else f"cd {name}  ·  "
         click.echo(f"Next:  {where}modelyard run")

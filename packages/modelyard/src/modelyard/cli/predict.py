@@ -18,8 +18,7 @@ def command(table: Path, output: Path, package: Path | None) -> None:
     from modelyard.ship.champion import package_to_use
     from modelyard.watch.predict import predict
 
-    here = None if package else project.load()
-    summary = predict(package or package_to_use(here), table, output)
+    summary = predict(package or package_to_use(project.load()), table, output)
     click.echo(f"{summary.rows:,} rows scored into {output}")
     for warning in summary.warnings:
         click.secho(f"  {warning}", fg="yellow", err=True)

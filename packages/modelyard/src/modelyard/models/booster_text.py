@@ -85,7 +85,11 @@ class _Parts:
         which, codes = _codes(trees, self.owner[heads], self.threshold[heads].astype(np.int64))
         counts = np.bincount(which, minlength=len(heads))
         if not counts.all():
-            raise ToolFailed("A categorical split of the model is empty.")
+            raise ToolFailed(
+                "A categorical split of the model names no codes.",
+                why="The model's text is not as LightGBM writes it.",
+                next_step="modelyard doctor",
+            )
         first = np.cumsum(counts) - counts
         step = np.arange(len(which)) - first[which]
         extra = np.flatnonzero(step > 0)

@@ -32,8 +32,8 @@ def init(
 
     Args:
         folder: the new folder; with `adopt`, a folder in a git repository.
-        data: the table; it is copied to data/raw/ (with `adopt`, a table that lies in the folder
-            already stays where it is).
+        data: the table; it is copied to data/raw/, or to `sections`' data.path (with `adopt`, a
+            table that lies in the folder already stays where it is).
         stages: `line.stages`.
         name: the project's name; the folder's by default.
         sections: section -> key -> value for modelyard.yaml, over what is inferred.
@@ -61,7 +61,7 @@ def init(
         )
     name = project_name(root, name)
     _refuse_taken(root, name)
-    path = f"data/raw/{data.name}"
+    path = str(sections.get("data", {}).get("path") or f"data/raw/{data.name}")
     made = plan(name, data, target, path=path, stages=stages, sections=sections)
     report = InitReport(
         root,

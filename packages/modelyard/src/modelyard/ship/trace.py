@@ -138,7 +138,7 @@ def _runs(project: Project) -> list[mlflow.RunInfo]:
 
 def _releases(project: Project) -> dict[str, tuple[str, str, ChampionRecord | None]]:
     """Package digest -> version, tagged commit, the record at the tag."""
-    found = {}
+    found: dict[str, tuple[str, str, ChampionRecord | None]] = {}
     for tag in git.tags(project.root, "model/v*"):
         content = git.show(project.root, f"{tag.name}:records/champion.json")
         record = msgspec.json.decode(content, type=ChampionRecord) if content else None

@@ -20,7 +20,7 @@ import polars as pl
 
 from modelyard import models
 from modelyard.errors import ModelyardError
-from modelyard.forms import Floats, Shape
+from modelyard.forms import Floats, Shape, Space
 from modelyard.models import blend, grid, metrics
 from modelyard.models.fitting import FoldResult, FoldTask, fitter
 from modelyard.models.matrix import build, shape_of, sides, signature, target
@@ -124,7 +124,7 @@ class _Tuning:
 
     def run(self) -> StudyRecord:
         shape = self._prepare()
-        families = list(dict.fromkeys(("baseline", *self.settings.families)))
+        families: list[str] = list(dict.fromkeys(("baseline", *self.settings.families)))
         spaces = {name: models.get(name).space(shape) for name in families}
         search = optuna.Search(
             self.folder / "journal.log",
@@ -319,7 +319,7 @@ class _Tuning:
         if bool((gaps <= 0).any()):
             return False
         error = float(gaps.std(ddof=1)) / np.sqrt(count)
-        return float(gaps.mean()) > 1.5 * error
+        return bool(gaps.mean() > 1.5 * error)
 
     def _finish(self, search: optuna.Search, live: _Live, state: str) -> None:
         score = float(np.mean(live.scores)) if state == "complete" else None
@@ -388,7 +388,7 @@ class _Tuning:
     def _conclude(
         self,
         search: optuna.Search,
-        spaces: dict[str, optuna.Space],
+        spaces: dict[str, Space],
         wanted: int | None,
         resumed: int,
     ) -> StudyRecord:

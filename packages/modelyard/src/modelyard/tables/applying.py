@@ -112,11 +112,15 @@ def _class_text(raw: pl.Series, schema: Schema) -> pl.Series:
     texts = ty.canonical_text(typed)
     known = {label: label for label in schema.classes}
     words = {label.strip().lower(): label for label in schema.classes}
-    for group in (ty.TRUE_WORDS, ty.FALSE_WORDS):
-        of_group = [label for word, label in words.items() if word in group]
-        if len(words) == 2 and len(of_group) == 1:
-            words |= dict.fromkeys(group, of_group[0])
-    fold = len(words) >= len(known)
+    fold = len(words) == len(known)  # classes that differ in case only stay apart
+    truth = [
+        dict.fromkeys(group, label)
+        for word, label in words.items()
+        for group in (ty.FALSE_WORDS, ty.TRUE_WORDS)
+        if word in group
+    ]
+    if len(words) == len(truth) == 2:
+        words = truth[0] | truth[1] | words
     for text in texts.drop_nulls().unique().to_list():
         if text not in known:
             known[text] = words.get(text.strip().lower(), text) if fold else text

@@ -89,8 +89,8 @@ def diff(
     """Compare two tables, best both typed (`schema.infer`).
 
     With an id, rows are matched by it: a row whose id is in both and whose other cells differ is
-    changed. Without one, and for rows whose id is missing or comes twice, rows are compared by their
-    content, each as often as it comes; a changed row is then one removed and one added.
+    changed. Without one, and for rows whose id is missing or comes twice, rows are compared by
+    their content, each as often as it comes; a changed row is then one removed and one added.
 
     Raises:
         DataInvalid: `id_column` is in neither table.

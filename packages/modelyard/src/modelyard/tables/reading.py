@@ -145,6 +145,7 @@ def _header(text: str, separator: str, name: str) -> list[str]:
     if not any(entry.strip() for entry in names):
         raise DataInvalid(
             f"{name} begins with an empty line instead of the column names.",
+            why="The first line must name the columns.",
             next_step="remove the lines above the header",
         )
     twice = sorted({entry for entry in names if entry.strip() and names.count(entry) > 1})

@@ -173,7 +173,7 @@ def _column(read: ty.Read, data: DataSection, target: Target, stats: Stats) -> C
         levels = _levels(read)
         distinct = len(levels)
     elif role == "feature":
-        role, kind, why = _feature_role(series, kind, distinct, missing, data)
+        role, kind, why = _feature_role(read, distinct, missing, data)
         reason = why or reason
         if kind == "category" and role == "feature":
             levels = _levels(read)
@@ -204,14 +204,15 @@ def _named_role(name: str, data: DataSection) -> Role:
 
 
 def _feature_role(
-    series: pl.Series, kind: ColumnKind, distinct: int, missing: int, data: DataSection
+    read: ty.Read, distinct: int, missing: int, data: DataSection
 ) -> tuple[Role, ColumnKind, str]:
     """Leave out what cannot help: empty, constant, id-like and free text columns."""
+    series, kind, why = read.values, read.form.kind, read.form.reason
     rows = len(series)
     present = rows - missing
     by_hand = series.name in data.types
     if present == 0:
-        return "excluded", kind if kind != "category" else "text", "every value is missing"
+        return "excluded", "text" if kind == "category" else kind, why or "every value is missing"
     if distinct == 1 and missing == 0:
         return "excluded", kind, "constant: every row has the same value"
     if kind == "text":
@@ -225,8 +226,10 @@ def _feature_role(
             return "excluded", "text", f"{what}: {distinct} different texts in {present} rows"
     if kind == "category" and distinct > MAX_LEVELS:
         return "feature", kind, f"{distinct} categories: the {MAX_LEVELS} most frequent are kept"
-    if kind == "integer" and not by_hand and many and distinct == present and _id_name(series.name):
-        return "excluded", kind, f"id-like: {distinct} different numbers in {present} rows"
+    named = kind == "integer" and not by_hand and many and _id_name(series.name)
+    # `distinct` may be an estimate; a column of that name is worth an exact count.
+    if named and series.drop_nulls().n_unique() == present:
+        return "excluded", kind, f"id-like: {present} different numbers in {present} rows"
     return "feature", kind, ""
 
 

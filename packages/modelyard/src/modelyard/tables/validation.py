@@ -175,7 +175,8 @@ def _range(values: pl.Series, column: Column, limit: int) -> Iterator[Violation]
     outside = (values < low) | (values > high)
     rows = outside.arg_true()
     if len(rows):
-        texts = values.cast(pl.String)
+        dated = values.dtype == pl.Datetime("us")
+        texts = values.dt.strftime("%Y-%m-%d %H:%M:%S") if dated else values.cast(pl.String)
         yield Violation(
             "out-of-range",
             column.name,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from datetime import UTC, datetime
 
 import polars as pl
-from modelyard_serve.contract import Manifest
+from modelyard_serve.contract import Feature, Manifest
 
 from modelyard.records import Column, Schema
-from modelyard.tables import reading, validation
+from modelyard.tables import validation
+
+_DAY = 86_400
 
 
 def schema_of(manifest: Manifest) -> Schema:
@@ -19,41 +21,47 @@ def schema_of(manifest: Manifest) -> Schema:
         target=manifest.target,
         classes=manifest.classes,
         positive=manifest.positive,
-        columns=tuple(
-            Column(
-                name=feature.name,
-                kind=feature.kind,
-                levels=feature.levels,
-                minimum=None if feature.kind == "datetime" else feature.minimum,
-                maximum=None if feature.kind == "datetime" else feature.maximum,
-                time_format=feature.time_format,
-            )
-            for feature in manifest.features
-        ),
+        columns=tuple(_column(feature) for feature in manifest.features),
     )
 
 
-def read(
-    source: Path,
+def _column(feature: Feature) -> Column:
+    return Column(
+        name=feature.name,
+        kind=feature.kind,
+        levels=feature.levels,
+        minimum=_bound(feature, feature.minimum),
+        maximum=_bound(feature, feature.maximum),
+        time_format=feature.time_format,
+    )
+
+
+def _bound(feature: Feature, value: float | None) -> float | str | None:
+    if value is None or feature.kind != "datetime":
+        return value
+    moment = datetime.fromtimestamp(round(value * _DAY), tz=UTC)
+    return moment.replace(tzinfo=None).isoformat()
+
+
+def fit(
+    raw: pl.DataFrame,
     manifest: Manifest,
     *,
-    encoding: str = "auto",
-    delimiter: str = "auto",
     missing: Iterable[str] = (),
-) -> tuple[pl.DataFrame, validation.Report]:
-    """Read a table and fit it to the signature; returns it as it came, and the report.
+    delimiter: str = ",",
+) -> validation.Report:
+    """Fit a raw table to the signature; the report's `frame` holds the features, typed.
 
-    The report's `frame` holds the features, typed. Columns that the model does not take are no
-    misfit here.
-
-    Raises:
-        DataInvalid: the table cannot be read, lacks a column, or a value has the wrong type.
+    Columns that the model does not take are no misfit here. `missing` is data.missing.
     """
-    raw = reading.read_table(source, encoding=encoding, delimiter=delimiter).frame
     names = [feature.name for feature in manifest.features]
     taken = raw.select([name for name in names if name in raw.columns])
-    report = validation.validate(
-        taken, schema_of(manifest), target_optional=True, missing=missing
+    if not taken.width:  # so that the number of rows is not lost
+        taken = raw.select(pl.lit(None).alias(names[0])).clear()
+    return validation.validate(
+        taken,
+        schema_of(manifest),
+        target_optional=True,
+        missing=missing,
+        delimiter=delimiter or ",",
     )
-    report.raise_if_errors(source.name, next_step="fix the table, then run this again")
-    return raw, report
