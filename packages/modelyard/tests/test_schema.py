@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from modelyard.errors import DataInvalid
 from modelyard.records import Schema
 from modelyard.settings import DataSection
+from modelyard.tables import quality
 from modelyard.tables import typing as ty
 from modelyard.tables.reading import read_table
 from modelyard.tables.schema import apply, infer
@@ -283,7 +284,7 @@ def test_types_are_obeyed() -> None:
 
 
 def test_a_value_not_of_its_declared_type_is_named() -> None:
-    with pytest.raises(DataInvalid, match="'when' is not all datetime") as caught:
+    with pytest.raises(DataInvalid, match=r"'when' is not all datetime") as caught:
         schema_of(
             {"when": ["2013-01-01", "2013-02-31", "soon"] * 4, "a": range(12)},
             types={"when": "datetime"},
@@ -295,7 +296,7 @@ def test_a_value_not_of_its_declared_type_is_named() -> None:
 
 
 def test_a_time_column_that_is_no_date_is_refused() -> None:
-    with pytest.raises(DataInvalid, match="time column 'when'") as caught:
+    with pytest.raises(DataInvalid, match=r"time column 'when'") as caught:
         schema_of({"when": ["2013-01-01", "2013-01-02", "soon"] * 4, "a": range(12)}, time="when")
     assert "row 3: 'soon'" in caught.value.why
 
@@ -358,11 +359,11 @@ def test_task_and_positive_by_hand() -> None:
     assert schema_of(counts, task="regression")[1].task == "regression"
     binary = {"a": range(12), "y": ["good", "bad", "bad"] * 4}
     assert schema_of(binary, positive="good")[1].classes == ("bad", "good")
-    with pytest.raises(DataInvalid, match="'goood' is not a class of 'y', did you mean 'good'"):
+    with pytest.raises(DataInvalid, match=r"'goood' is not a class of 'y', did you mean 'good'"):
         schema_of(binary, positive="goood")
-    with pytest.raises(DataInvalid, match="3 classes, and data.task is binary"):
+    with pytest.raises(DataInvalid, match=r"3 classes, and data.task is binary"):
         schema_of(counts, task="binary")
-    with pytest.raises(DataInvalid, match="not numeric, and data.task is regression"):
+    with pytest.raises(DataInvalid, match=r"not numeric, and data.task is regression"):
         schema_of(binary, task="regression")
 
 
@@ -402,5 +403,13 @@ def test_no_features() -> None:
 
 
 def test_infinity_names_row_and_column() -> None:
-    with pytest.raises(DataInvalid, match="row 5, column 'a'"):
+    with pytest.raises(DataInvalid, match=r"row 5, column 'a'"):
         schema_of({"a": [1.0, 2, 3, 4, float("inf"), 6, 7], "y": ["p", None, "p", "p", *"qqq"]})
+
+
+def test_a_target_called_rows() -> None:
+    frame, schema = schema_of(
+        {"rows": ["a", "b", "c", "d", "e"] * 4, "n": range(20)}, target="rows"
+    )
+    assert schema.classes == ("a", "b", "c", "d", "e")
+    assert quality.class_counts(frame, schema) == dict.fromkeys("abcde", 4)

@@ -267,22 +267,23 @@ def _after(
     started: float,
 ) -> RunSummary:
     """Track, release and report; every step finds what an interrupted run left and goes on."""
-    from modelyard.report import html
-    from modelyard.ship import release as releases
-    from modelyard.ship import track
-
     now = champion.current(here)
     settled = (
         now is not None
         and not ran
         and now.package_digest == verdict.candidate_digest
-        and releases.is_whole(here, now)
+        and champion.is_whole(here, now)
     )
     run_id, released, note = None, None, ""
     report = here.reports / "index.html"
     if settled:
         assert now is not None
         return RunSummary(ran, now.run_id, None, now, verdict, report, time.time() - started)
+    # matplotlib and MLflow are heavy: a run that has nothing to do must not wait for them.
+    from modelyard.report import html
+    from modelyard.ship import release as releases
+    from modelyard.ship import track
+
     say("track: recording the run and its trials in MLflow")
     origin = lineages.after_run(here, origin)
     run_id = track.track(here, origin, verdict, started=started)

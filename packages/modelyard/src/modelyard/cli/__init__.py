@@ -21,6 +21,10 @@ for _name, _value in {
     "DO_NOT_TRACK": "1",
     "ORT_DISABLE_TELEMETRY": "1",
     "GIT_TERMINAL_PROMPT": "0",
+    # Threads that spin while they wait take the cores from the ones that work.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Sums in BLAS depend on the number of threads; with one they are the same everywhere.
+    "OPENBLAS_NUM_THREADS": "1",
 }.items():
     os.environ.setdefault(_name, _value)
 

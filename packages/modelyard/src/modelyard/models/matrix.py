@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from modelyard.errors import DataInvalid
 from modelyard.forms import Floats, Shape
+from modelyard.models.family import skewed
 from modelyard.records import Column, Schema
 
 TIME_PARTS = ("month", "day", "weekday", "hour")
@@ -180,8 +181,8 @@ def target(schema: Schema, frame: pl.DataFrame) -> NDArray[Any]:
     return series.replace_strict(index, return_dtype=pl.Int64).to_numpy()
 
 
-def shape_of(features: Sequence[Feature], rows: int, schema: Schema) -> Shape:
-    """What a family may know of the matrix before it is fitted."""
+def shape_of(features: Sequence[Feature], schema: Schema, y: NDArray[Any]) -> Shape:
+    """What a family may know of the matrix before it is fitted; y is the rows' target."""
     categorical: list[int] = []
     levels: list[int] = []
     start = 0
@@ -191,10 +192,11 @@ def shape_of(features: Sequence[Feature], rows: int, schema: Schema) -> Shape:
             levels.append(len(feature.levels))
         start += feature.width
     return Shape(
-        rows=rows,
+        rows=len(y),
         width=start,
         task=schema.task,
         classes=len(schema.classes),
         categorical=tuple(categorical),
         levels=tuple(levels),
+        skewed=schema.task == "regression" and skewed(y),
     )

@@ -12,7 +12,7 @@ import msgspec
 from modelyard.errors import ModelyardError
 from modelyard.project import Project
 from modelyard.records import AuditLine, ChampionRecord, read_if_there
-from modelyard.tools import dvc
+from modelyard.tools import dvc, git
 
 MANIFEST = "manifest.json"
 
@@ -86,3 +86,10 @@ def manifest_digest(package: Path) -> str | None:
     """sha256 of the manifest, which names every other file's digest; None where there is none."""
     path = package / MANIFEST
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def is_whole(project: Project, now: ChampionRecord) -> bool:
+    """Whether the champion's release was completed: its tag exists."""
+    return any(
+        entry.name == f"model/v{now.version}" for entry in git.tags(project.root, "model/v*")
+    )

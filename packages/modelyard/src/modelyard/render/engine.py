@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,17 @@ def fill(template: str, **values: Any) -> str:
 
 def inline(value: Any) -> str:
     """A value as YAML on one line, such as `[a, b]`, `{x: 1}`, `null` or `'no'`."""
-    text = yaml.safe_dump(
-        value, default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False
+    text = str(
+        yaml.safe_dump(
+            value, default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False
+        )
     )
-    return str(text).removesuffix("\n").removesuffix("\n...")
+    text = text.removesuffix("\n").removesuffix("\n...")
+    if text.isprintable():
+        return text
+    # PyYAML spreads line breaks over lines and loses the rarer ones (U+0085); JSON is YAML too.
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
 
 
 @cache

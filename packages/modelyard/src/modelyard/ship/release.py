@@ -38,7 +38,7 @@ def release(
     """
     now = champion.current(project)
     digest = verdict.candidate_digest
-    if now is not None and now.package_digest == digest and is_whole(project, now):
+    if now is not None and now.package_digest == digest and champion.is_whole(project, now):
         return None
     packed = read_json(project.record("pack"), PackRecord)
     evaluation = read_json(project.record("evaluate"), EvaluateRecord)
@@ -87,13 +87,6 @@ def release(
     if tag not in {entry.name for entry in git.tags(project.root, "model/v*")}:
         git.tag(project.root, tag, f"{made.model} v{version}: {figure}")
     return made
-
-
-def is_whole(project: Project, now: ChampionRecord) -> bool:
-    """Whether the champion's release was completed: its tag exists."""
-    return any(
-        entry.name == f"model/v{now.version}" for entry in git.tags(project.root, "model/v*")
-    )
 
 
 def note(

@@ -56,7 +56,7 @@ def train(project: Project) -> TrainRecord:
     dev, test = frame[rows.dev], frame[rows.test]
     features = signature(schema, dev)
     X, y = build(features, dev), target(schema, dev)
-    shape = shape_of(features, len(X), schema)
+    shape = shape_of(features, schema, y)
     threads = study.workers
     fitted = refit(
         study.chosen, X, y, shape, metric=study.metric, seed=study.seed, threads=threads

@@ -199,7 +199,7 @@ class _Tuning:
             part.replace(self.folder / f"{name}.npy")
         self.y, self.fold = y, folds
         self.folds = sorted({int(f) for f in np.unique(folds) if f >= 0})
-        return shape_of(features, len(X), self.schema)
+        return shape_of(features, self.schema, y)
 
     def _enqueue(self, search: optuna.Search, families: list[str], shape: Shape) -> None:
         """Queue the grid, or the families' defaults: first of each family, then the others."""

@@ -9,6 +9,7 @@ import polars as pl
 from modelyard.records import Column, Finding, Schema
 from modelyard.tables.leakage import suspects
 from modelyard.tables.schema import MAX_LEVELS
+from modelyard.tables.typing import text_counts
 
 FEW_ROWS = 200
 FEW_CLASS_ROWS = 10
@@ -131,7 +132,7 @@ def class_counts(frame: pl.DataFrame, schema: Schema) -> dict[str, int]:
     values = frame[schema.target]
     if len(schema.classes) <= 4:  # comparing is cheaper than counting all texts
         return {label: int((values == label).sum()) for label in schema.classes}
-    found = dict(values.value_counts(name="rows").iter_rows())
+    found = dict(text_counts(values).iter_rows())
     return {label: int(found.get(label, 0)) for label in schema.classes}
 
 

@@ -311,6 +311,7 @@ def _refuse_time(series: pl.Series, form: ty.Form) -> None:
     best = ty.wanted_form(texts, "datetime", series.name, ",")
     lost = ty.failures(texts, ty.convert(texts, best)).arg_true()
     shown = "; ".join(f"row {row + 1}: {texts[row]!r}" for row in lost.head(SHOWN).to_list())
+    shown = shown or "every value is missing"
     raise DataInvalid(
         f"The time column {series.name!r} holds values that are no dates.",
         why=f"{shown}{f' and {len(lost) - SHOWN} more' if len(lost) > SHOWN else ''}.",

@@ -176,7 +176,8 @@ def _classes(
         raise DataInvalid(
             f"The target {name!r} has classes of fewer than {MIN_CLASS_ROWS} rows: {small}.",
             why="Each class must have a row to train on, one to validate and one to test.",
-            next_step="merge rare classes, add rows of them, or leave their target cells empty",
+            next_step="merge rare classes, add rows of them, leave their target cells empty, or "
+            "(numbers) set data.task: regression",
         )
     classes = sorted(counts)
     positive = None

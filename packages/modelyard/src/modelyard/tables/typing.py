@@ -92,15 +92,10 @@ def read(series: pl.Series, name: str, delimiter: str) -> Read:
 
 
 def text_counts(series: pl.Series) -> pl.DataFrame:
-    """Texts (under the column's name) and their `rows`, the most frequent first, then by name."""
+    """Texts (first column) and their rows (second), the most frequent first, then by name."""
     name = series.name
-    found = series.value_counts(name=_rows_name(name)).drop_nulls(name)
-    found = found.rename({_rows_name(name): "rows"}) if name != "rows" else found
+    found = series.value_counts(name="rows" if name != "rows" else "rows_").drop_nulls(name)
     return found.sort([found.columns[1], name], descending=[True, False])
-
-
-def _rows_name(name: str) -> str:
-    return "rows" if name != "rows" else "rows_of"
 
 
 def _codes(series: pl.Series, form: Form) -> bool:

@@ -246,6 +246,9 @@ def reproduce(
     """
     listener = _Restored(restored)
     with _session(root, "repro") as repo, _own_programs_first():
+        # Asking first costs a third of what walking the unchanged pipeline costs.
+        if not (targets or force or single) and not repo.status():
+            return []
         _log("dvc.stage.cache", listener)
         try:
             stages = repo.reproduce(

@@ -124,6 +124,8 @@ def next_number(folder: Path, prefix: str) -> int:
 
 def unstage(folder: Path, paths: Sequence[str | Path]) -> None:
     """Take the named paths out of the index, back to HEAD; the working tree is left alone."""
+    if not paths:
+        return  # without a path, git would reset the whole index
     if head(folder) is None:
         _call(
             folder,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelyard.errors import DataInvalid, UsageError
+from modelyard.errors import UsageError
 from modelyard.project import Project
 from modelyard.records import Schema, read_if_there
 from modelyard.registry.lock import hold
@@ -43,7 +43,9 @@ def add(
         ToolFailed: git or DVC refused.
     """
     if not message.strip():
-        raise UsageError("A data version needs a message.", next_step='data add TABLE -m "What"')
+        raise UsageError(
+            "A data version needs a message.", next_step='modelyard data add TABLE -m "What is new"'
+        )
     with hold(project, "modelyard data add"):
         recovered = transaction.recover(project)
         known = versions(project)
@@ -87,7 +89,7 @@ def _prepare(project: Project, source: Path, raw: Raw, *, append: bool, in_place
 
 
 def _check(project: Project, raw: Raw, name: str, allow_schema_change: bool) -> None:
-    """Hold the table against the recorded schema; where there is none, see that it can be learned."""
+    """Hold the table against the recorded schema; without one, see that it can be learned."""
     from modelyard.tables.schema import infer
     from modelyard.tables.validation import validate
 
@@ -110,7 +112,7 @@ def _refuse_unsaved(project: Project, known: list[DataVersion]) -> None:
     kept = {version.md5 for version in known} | {dvc.pointer_md5(project.data_pointer)}
     if found not in kept:
         where = project.settings.data.path
-        raise DataInvalid(
+        raise UsageError(
             f"{where} has changes that belong to no data version; they would be lost.",
             why=f"Its md5 is {found[:12]}.",
             next_step=f"modelyard data add {where} -m MESSAGE, or drop the changes: "

@@ -36,14 +36,11 @@ def bring(project: Project, version: DataVersion) -> None:
     except ModelyardError as error:
         why = f" {error.why}"
     remote = dvc.default_remote(project.root)
+    nor = f"nor does the remote {remote!r}" if remote else "and there is no remote"
     raise ToolFailed(
-        f"The table of {version.version} ({version.md5[:12]}) is lost here: DVC's cache does not "
-        + (
-            f"hold it, nor does the remote {remote!r}."
-            if remote
-            else "hold it, there is no remote."
-        ),
-        why=f"It was {version.message!r}, {version.size:,} bytes, of {version.when[:10]}.{why}",
+        f"The table of {version.version} is lost here: DVC's cache does not hold it, {nor}.",
+        why=f"It was {version.message!r}, {version.size:,} bytes, md5 {version.md5[:12]}, of "
+        f"{version.when[:10]}.{why}",
         next_step="dvc push on a machine that has it, then dvc fetch here; or put the file back: "
         "modelyard data add FILE -m MESSAGE",
     )
@@ -59,8 +56,9 @@ def read(project: Project, path: Path) -> Raw:
 
 def replacement(project: Project, source: Path, raw: Raw, part: Path) -> None:
     """Write `source` in the form of the project's table to `part`: byte for byte if it has it."""
-    head = source.open("rb").read(4)
-    wanted, there = _form_of(project.data.name), _form(head)
+    with source.open("rb") as file:
+        there = _form(file.read(4))
+    wanted = _form_of(project.data.name)
     if wanted == there:
         shutil.copyfile(source, part)
     elif (wanted, there) == ("csv.gz", "csv"):
@@ -68,7 +66,15 @@ def replacement(project: Project, source: Path, raw: Raw, part: Path) -> None:
     elif (wanted, there) == ("csv", "csv.gz"):
         part.write_bytes(gzip.decompress(source.read_bytes()))
     else:
-        write(raw.frame, wanted, part, "utf-8", ",")
+        told = project.settings.data
+        usual = "\t" if ".tsv" in project.data.name.lower() else ","
+        write(
+            raw.frame,
+            wanted,
+            part,
+            encoding="utf-8" if told.encoding == "auto" else told.encoding,
+            delimiter=usual if told.delimiter == "auto" else told.delimiter,
+        )
 
 
 def joined(project: Project, present: Raw, further: Raw, source: Path, part: Path) -> None:

@@ -9,8 +9,6 @@ from typing import Literal
 import msgspec
 import numpy as np
 import polars as pl
-from modelyard_serve import contract
-from modelyard_serve.errors import PackageError
 from numpy.typing import NDArray
 
 from modelyard.errors import ModelyardError
@@ -20,6 +18,8 @@ from modelyard.tables.shift import MODERATE, STRONG
 from modelyard.watch import blocks, signature
 from modelyard.watch.findings import Findings
 from modelyard.watch.predict import number_names, open_package, scores_of
+from modelyard_serve import contract
+from modelyard_serve.errors import PackageError
 
 Verdict = Literal["none", "moderate", "strong"]
 _ORDER: tuple[Verdict, ...] = ("none", "moderate", "strong")

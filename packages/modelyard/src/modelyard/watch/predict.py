@@ -11,14 +11,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import polars as pl
-from modelyard_serve.contract import Manifest
-from modelyard_serve.errors import InputError, PackageError
-from modelyard_serve.scorer import Scorer, Scores
 
 from modelyard.errors import DataInvalid, ModelyardError, UsageError
 from modelyard.models.matrix import build
 from modelyard.watch import blocks, signature
 from modelyard.watch.findings import Findings
+from modelyard_serve.contract import Manifest
+from modelyard_serve.errors import InputError, PackageError
+from modelyard_serve.scorer import Scorer, Scores
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 PREDICTION = "prediction"

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import polars as pl
-from modelyard_serve.contract import Feature, Manifest
 
 from modelyard.records import Column, Schema
 from modelyard.tables import validation
+from modelyard_serve.contract import Feature, Manifest
 
 _DAY = 86_400
 
