@@ -273,7 +273,7 @@ def test_adopt_uses_a_table_that_lies_there(theirs: Path, table: Path) -> None:
 def test_adopt_refuses_a_table_that_git_keeps(theirs: Path, table: Path) -> None:
     (theirs / "all.csv").write_bytes(table.read_bytes())
     git.commit(theirs, "Data", ["all.csv"])
-    with pytest.raises(UsageError, match="git rm --cached all.csv"):
+    with pytest.raises(UsageError, match=r"git rm --cached all\.csv"):
         make(theirs, theirs / "all.csv", adopt=True)
 
 

@@ -324,7 +324,7 @@ def test_parquet_types() -> None:
         }
     )
     assert frame.dtypes[:7] == [
-        pl.Int64, pl.Float64, pl.Float64, pl.String, pl.Datetime("us"), pl.Datetime("us"), pl.Boolean
+        pl.Int64, pl.Float64, pl.Float64, pl.String, *[pl.Datetime("us")] * 2, pl.Boolean
     ]  # fmt: skip
     assert frame["nan"].null_count() == 8
     assert frame["zoned"][0] == datetime(2019, 12, 31, 22)

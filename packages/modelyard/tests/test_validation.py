@@ -98,7 +98,8 @@ def test_one_changed_cell(
     ("column", "value"),
     [
         ("n", None), ("n", "NA"), ("n", "7.25"), ("whole", None), ("member", "?"),
-        ("member", "TRUE"), ("member", "no"), ("when", "2020-01-05T06:00:00"), ("when", ""), ("colour", None),
+        ("member", "TRUE"), ("member", "no"), ("when", "2020-01-05T06:00:00"),
+        ("when", ""), ("colour", None),
         ("y", "good"), ("id", 5),
     ],
 )  # fmt: skip

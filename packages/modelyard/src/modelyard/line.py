@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -211,6 +212,7 @@ def _walk(
             dvc.reproduce(
                 here.root,
                 force=force,
+                begun=_import_ahead,
                 restored=lambda name: say(f"{name}: seen before, restored from the cache"),
             )
         )
@@ -223,6 +225,19 @@ def _walk(
         os.environ.pop(FAILURE_FILE, None)
         os.environ.pop(RUN_PROCESS, None)
         failure.unlink(missing_ok=True)
+
+
+def _import_ahead() -> None:
+    """Import what the end of the run needs while the stages' processes work."""
+
+    def load() -> None:
+        # A failure here comes again, with its words, where the module is really needed.
+        with suppress(Exception):
+            import_module("modelyard.ship.track")
+            import_module("modelyard.report.html")
+            import_module("modelyard.tools.mlflow.vendor").load("mlflow")
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 def _read_failure(path: Path) -> ModelyardError | None:

@@ -32,7 +32,9 @@ def suspects(frame: pl.DataFrame, schema: Schema) -> list[tuple[str, float]]:
     features = [column for column in schema.features if column.kind != "text"]
     rows = min(_ROWS, max(2_000, _CELLS // max(1, len(features))))
     names = [schema.target, *(column.name for column in features)]
-    sample = frame.select(names).gather_every(max(1, -(-frame.height // rows)))
+    step = max(1, -(-frame.height // rows))
+    # Column by column: the frame's own gather_every copies every chunk of a large table first.
+    sample = pl.DataFrame([frame[name].gather_every(step) for name in names])
     if sample.height < _MIN_ROWS or not features:
         return []
     # Neighbouring rows are often alike: halves are dealt at random, always the same way.

@@ -59,16 +59,14 @@ def parse_moments(texts: pl.Series, time_format: str | None) -> pl.Series:
 
     ISO 8601 is read besides `time_format`, as the serve half does.
     """
+    for form in (time_format,) if time_format else _ISO_FORMS:  # most columns hold one form only
+        values = _to_moment(texts, form)
+        if values.null_count() == texts.null_count():
+            return values
     stripped = texts.str.strip_chars()
     values = pl.Series(texts.name, [None], dtype=pl.Datetime(_US)).new_from_index(0, len(texts))
     if time_format:
         values = _to_moment(stripped, time_format)
-        if values.null_count() == stripped.null_count():
-            return values
-    for form in _ISO_FORMS:  # most columns hold one form only
-        plain = _to_moment(stripped, form)
-        if plain.null_count() == stripped.null_count():
-            return plain
     iso = stripped.str.replace(r"^(\d{4}-\d{2}-\d{2})T", "${1} ")
     iso = iso.set(~iso.str.contains(_ISO).fill_null(True), None)
     for form in _ISO_FORMS:

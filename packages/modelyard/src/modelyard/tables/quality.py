@@ -51,6 +51,7 @@ def examine(
         *_leaks(frame, schema),
         *_table(frame, schema, target_missing, duplicates),
         *_balance(frame, schema),
+        *_id(frame, schema),
         *(finding for column in schema.columns for finding in _column(column, frame.height)),
     ]
     kept: list[Finding] = []
@@ -136,22 +137,27 @@ def class_counts(frame: pl.DataFrame, schema: Schema) -> dict[str, int]:
     return {label: int(found.get(label, 0)) for label in schema.classes}
 
 
-def _column(column: Column, rows: int) -> Iterator[Finding]:
-    name, reason = column.name, column.reason
-    if column.role == "target" or reason == "named in data.exclude":
-        return
-    share = column.missing / max(1, rows)
-    if column.role == "id" and column.distinct < rows - column.missing:
-        again = rows - column.missing - column.distinct
-        # Above 200,000 rows the distinct count is an estimate that may fall 2 % short.
-        if again > 0.02 * rows or rows <= 200_000:
+def _id(frame: pl.DataFrame, schema: Schema) -> Iterator[Finding]:
+    for column in schema.columns:
+        if column.role != "id":
+            continue
+        values = frame[column.name].drop_nulls()
+        again = len(values) - values.n_unique()
+        if again:
             yield Finding(
                 kind="duplicates",
-                column=name,
-                message=f"the id {name} names about {again} rows more than once",
+                column=column.name,
+                message=f"{again} rows repeat the {column.name} of an earlier one",
                 figure=float(again),
             )
-    elif column.missing == rows:
+
+
+def _column(column: Column, rows: int) -> Iterator[Finding]:
+    name, reason = column.name, column.reason
+    if column.role in ("target", "id") or reason == "named in data.exclude":
+        return
+    share = column.missing / max(1, rows)
+    if column.missing == rows:
         yield Finding(kind="missing", column=name, message=f"{name} is empty: left out", figure=1.0)
     elif column.distinct == 1 and column.role == "excluded":
         yield Finding(

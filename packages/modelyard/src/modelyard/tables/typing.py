@@ -85,7 +85,7 @@ def read(series: pl.Series, name: str, delimiter: str) -> Read:
     counts = text_counts(series)
     form = _decide(spellings(counts.to_series(0)), counts, name, delimiter)
     if form.kind == "category":
-        return Read(canonical_text(series), form, counts.filter(pl.col(series.name) != ""))
+        return Read(canonical_text(series), form, counts.filter(pl.col("text") != ""))
     if form.kind == "boolean":
         return Read(_by_spelling(series, counts.to_series(0), form), form, counts)
     return Read(convert(series, form), form)
@@ -93,9 +93,8 @@ def read(series: pl.Series, name: str, delimiter: str) -> Read:
 
 def text_counts(series: pl.Series) -> pl.DataFrame:
     """Texts (first column) and their rows (second), the most frequent first, then by name."""
-    name = series.name
-    found = series.value_counts(name="rows" if name != "rows" else "rows_").drop_nulls(name)
-    return found.sort([found.columns[1], name], descending=[True, False])
+    counts = series.alias("text").to_frame().group_by("text").agg(pl.len().alias("rows"))
+    return counts.drop_nulls("text").sort(["rows", "text"], descending=[True, False])
 
 
 def _codes(series: pl.Series, form: Form) -> bool:
@@ -103,9 +102,11 @@ def _codes(series: pl.Series, form: Form) -> bool:
 
 
 def _by_spelling(series: pl.Series, texts: pl.Series, form: Form) -> pl.Series:
-    """Read a column with few spellings by reading each once."""
-    read_once = convert(texts, form)
-    return series.replace_strict(texts, read_once, default=None, return_dtype=read_once.dtype)
+    """Read a column of booleans by reading each of its few spellings once."""
+    once = convert(texts, form)
+    if not once.null_count():
+        return series.is_in(texts.filter(once).to_list())
+    return series.replace_strict(texts, once, default=None, return_dtype=pl.Boolean)
 
 
 def wanted_form(series: pl.Series, kind: ColumnKind, name: str, delimiter: str) -> Form:

@@ -233,13 +233,15 @@ def reproduce(
     *,
     force: bool = False,
     single: bool = False,
+    begun: Callable[[], None] = lambda: None,
     restored: Callable[[str], None] = lambda stage: None,
 ) -> list[str]:
     """Bring the pipeline up to date, as `dvc repro` does; return the stages that changed, in order.
 
     The stages write to this process's own stdout and stderr. A stage whose inputs were seen before
     is not run: its outputs come back from the cache, those that git keeps included (`dvc repro` by
-    itself remembers only stages whose outputs are all cached). `restored` is called with its name.
+    itself remembers only stages whose outputs are all cached). `restored` is called with its name;
+    `begun` is called once there is something to do.
 
     Raises:
         ToolFailed: a stage failed, a file is missing, or another DVC is at work here.
@@ -249,6 +251,7 @@ def reproduce(
         # Asking first costs a third of what walking the unchanged pipeline costs.
         if not (targets or force or single) and not repo.status():
             return []
+        begun()
         _log("dvc.stage.cache", listener)
         try:
             stages = repo.reproduce(

@@ -94,7 +94,7 @@ def tag(folder: Path, name: str, message: str, rev: str = "HEAD") -> None:
     _call(folder, [*_identity(folder), "tag", "--annotate", "-m", message, name, rev])
 
 
-def tags(folder: Path, pattern: str = "*") -> list[Tag]:
+def tags(folder: Path, pattern: str = "**") -> list[Tag]:
     """The tags that match a shell pattern, ordered by the numbers in their names."""
     fields = (
         "%(refname:strip=2)",

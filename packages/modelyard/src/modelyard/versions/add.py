@@ -62,7 +62,7 @@ def add(
             again = (journal.source_md5, journal.append) == (dvc.file_md5(source), append)
             if again and journal.message == message:
                 return find(project, tag)
-        _check(project, raw, source.name, allow_schema_change)
+        _check(project, raw, source.name, append, allow_schema_change)
         if not in_place:
             _refuse_unsaved(project, known)
         rows = _prepare(project, source, raw, append=append, in_place=in_place)
@@ -88,7 +88,7 @@ def _prepare(project: Project, source: Path, raw: Raw, *, append: bool, in_place
     return len(raw.frame)
 
 
-def _check(project: Project, raw: Raw, name: str, allow_schema_change: bool) -> None:
+def _check(project: Project, raw: Raw, name: str, append: bool, allow_schema_change: bool) -> None:
     """Hold the table against the recorded schema; without one, see that it can be learned."""
     from modelyard.tables.schema import infer
     from modelyard.tables.validation import validate
@@ -96,6 +96,8 @@ def _check(project: Project, raw: Raw, name: str, allow_schema_change: bool) -> 
     data = project.settings.data
     schema = read_if_there(project.record("schema"), Schema)
     if schema is None or allow_schema_change:
+        if append and project.data.is_file():
+            return  # a few more rows need not hold every class; their columns are compared later
         infer(raw.frame, data, delimiter=raw.delimiter)
         return
     report = validate(raw.frame, schema, missing=data.missing, delimiter=raw.delimiter)
