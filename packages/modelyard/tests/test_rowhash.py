@@ -43,9 +43,9 @@ def bits_of(value: Any) -> int:
         micros = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
         return mix(micros & M) ^ int.from_bytes(b"momentus"[::-1], "little")
     raw = value.encode()
-    if value and value.lstrip("-").isdigit() and value.isascii() and str(int(value)) == value:
-        if abs(int(value)) < 2**63:
-            return bits_of(int(value))
+    whole = value.lstrip("-").isdigit() and value.isascii() and str(int(value)) == value
+    if whole and abs(int(value)) < 2**63:
+        return bits_of(int(value))
     if len(raw) > 128:
         return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
     state = mix(len(raw) ^ int.from_bytes(b"text_utf"[::-1], "little"))

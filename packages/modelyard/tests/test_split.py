@@ -178,7 +178,7 @@ def test_time_cuts_that_make_no_sense(tmp_path: Path) -> None:
     made = project(
         tmp_path, table(100), data=data, kind="time", valid_from="soon", test_from="2024-02-01"
     )
-    with pytest.raises(UsageError, match="split.valid_from: 'soon' is not a date"):
+    with pytest.raises(UsageError, match=r"split\.valid_from: 'soon' is not a date"):
         split(made)
     made = project(
         tmp_path,

@@ -62,7 +62,8 @@ def row_keys(frame: pl.DataFrame, columns: Sequence[str]) -> Keys:
         keys[start : start + BLOCK] = mix(total)
 
     if rows <= BLOCK:
-        work(0)
+        if rows:
+            work(0)
     else:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(work, range(0, rows, BLOCK)))

@@ -292,8 +292,10 @@ def _inner_edges(present: Shares, bins: int) -> Shares:
         if np.searchsorted(some, value, "right") - np.searchsorted(some, value) > len(some) / bins
     ]
     after = [some[place] for v in heavy if (place := np.searchsorted(some, v, "right")) < len(some)]
-    top = [np.nextafter(some[-1], np.inf)] if heavy and heavy[-1] == some[-1] else []
-    middles = [(value + following) / 2 for value, following in zip(heavy, after, strict=False)]
+    top = []
+    if heavy and heavy[-1] == some[-1] and some[-1] < np.finfo(np.float64).max:
+        top = [np.nextafter(some[-1], np.inf)]
+    middles = [value / 2 + following / 2 for value, following in zip(heavy, after, strict=False)]
     return np.unique(np.concatenate([edges, middles, top]))
 
 
