@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -104,7 +103,7 @@ with contextlib.redirect_stdout(io.StringIO()):
 def test_no_file_of_the_project_names_this_machine() -> None:
     """What git keeps speaks of the project alone."""
     listed = run("git", "ls-files", "-z", cwd=ROOT).stdout.split("\0")
-    home = os.path.expanduser("~")
+    home = str(Path.home())
     found = []
     for name in filter(None, listed):
         path = ROOT / name

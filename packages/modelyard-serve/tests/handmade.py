@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from modelyard_serve.contract import (
@@ -90,6 +89,7 @@ def write_package(folder: Path, **changes: object) -> Path:
     manifest = msgspec.structs.replace(manifest, **changes)
     (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
     return folder
+
 
 ROW = {
     "distance": 1000,

@@ -14,6 +14,7 @@ from modelyard_serve.errors import GoldenError, InputError, PackageError
 from modelyard_serve.pyfunc import _load_pyfunc
 from modelyard_serve.scorer import Scorer
 
+
 def test_rows_and_columns_score_the_same(package: Path) -> None:
     scorer = Scorer(package)
     rows = scorer.score_rows([ROW, {**ROW, "carrier": None}])

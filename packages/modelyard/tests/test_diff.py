@@ -22,11 +22,11 @@ def table(rows: int, seed: int = 0) -> pl.DataFrame:
         {
             "nr": np.arange(rows),
             "size": random.normal(size=rows),
-            "colour": random.choice(np.array(["red", "green", None]), rows),
+            "colour": random.choice(np.array(["red", "green", "grey"]), rows),
             "day": [date(2024, 1, 1 + int(d)) for d in random.integers(0, 28, rows)],
             "bought": random.choice(np.array(["no", "yes"]), rows),
         }
-    )
+    ).with_columns(pl.col("colour").replace("grey", None))
 
 
 @settings(max_examples=40, deadline=None)

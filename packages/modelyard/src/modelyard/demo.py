@@ -2,8 +2,8 @@
 
 Four months of flights make the first model. Autumn arrives and has drifted. Four more months become
 a second data version; the model retrained on it beats the champion on the same held-out rows. Both
-are scored on the autumn months, which neither has seen; then the data goes back to v1, whose figures
-come back exactly, and forward again.
+are scored on the autumn months, which neither has seen; then the data goes back to v1, whose
+figures come back exactly, and forward again.
 """
 
 from __future__ import annotations
@@ -196,6 +196,7 @@ def _start(folder: Path, source: Path, budget: str, voice: Voice) -> Project:
         stages=line.stages,
         name=NAME,
         sections={
+            "data": {"path": "data/raw/flights.csv"},
             "project": {"description": "Will a flight be more than 30 minutes late, or cancelled?"},
             "tune": {"budget": budget},
             "gate": {"limits": {"roc_auc": {"min": 0.65}}},
@@ -245,9 +246,7 @@ def _second_version(here: Project, source: Path, voice: Voice) -> TableDiff:
     return found
 
 
-def _autumn(
-    here: Project, autumn: Path, releases: tuple[ChampionRecord, ...]
-) -> dict[str, float]:
+def _autumn(here: Project, autumn: Path, releases: tuple[ChampionRecord, ...]) -> dict[str, float]:
     """Each release's test metric on the unseen months."""
     import numpy as np
 

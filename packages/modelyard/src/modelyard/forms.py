@@ -105,12 +105,12 @@ class Linear:
 class Trees:
     """A sum (or mean) of binary trees over one matrix, in float64.
 
-    Nodes of all trees stand in flat arrays; `roots` are the indices of the trees' roots. For node i:
-    `feature[i]` < 0 is a leaf whose outputs are `value[i]` (shape (nodes, outputs)); else go to
-    `left[i]` if X[:, feature] <= threshold (mode "le") or == threshold (mode "eq"), else `right[i]`.
-    NaN goes left where `missing_left[i]`, else right. `tree_output[t]` is the one output that tree t
-    adds to, or -1 where a leaf carries all of them. `float32` says that the estimator casts its
-    input to float32 first.
+    Nodes of all trees stand in flat arrays; `roots` are the indices of the trees' roots. For
+    node i: `feature[i]` < 0 is a leaf whose outputs are `value[i]` (shape (nodes, outputs)); else
+    go to `left[i]` if X[:, feature] <= threshold (or == threshold where `equals[i]`), else to
+    `right[i]`. NaN goes left where `missing_left[i]`, else right. `tree_output[t]` is the one
+    output that tree t adds to, or -1 where a leaf carries all of them. `float32` says that the
+    estimator casts its input to float32 first.
     """
 
     roots: Ints

@@ -295,13 +295,13 @@ def _after(
         assert now is not None
         return RunSummary(ran, now.run_id, None, now, verdict, report, time.time() - started)
     # matplotlib and MLflow are heavy: a run that has nothing to do must not wait for them.
-    from modelyard.report import html
+    from modelyard.report import html, plots
     from modelyard.ship import release as releases
     from modelyard.ship import track
 
     say("track: recording the run and its trials in MLflow")
     origin = lineages.after_run(here, origin)
-    run_id = track.track(here, origin, verdict, started=started)
+    run_id = track.track(here, origin, verdict, pictures=plots.draw(here), started=started)
     past = champion.released(here, verdict.candidate_digest)
     if refused is None and verdict.passed and release:
         if past and now and now.package_digest != verdict.candidate_digest:
@@ -310,8 +310,9 @@ def _after(
                 f"To move back: modelyard rollback v{past}"
             )
         else:
-            say("release: moving the champion")
             released = releases.release(here, verdict, run_id, origin, why=why)
+            if released:
+                say(f"release: {released.model} v{released.version} is the champion")
     html.write(here, {"lineage": origin.tags() | {"modelyard.run_id": run_id}})
     if refused is not None:
         raise refused

@@ -54,7 +54,7 @@ class Project:
 
     @property
     def split_table(self) -> Path:
-        """split's Parquet: `side` (train, valid, test) and `key` (uint64 hash), a row a table row."""
+        """split's Parquet: `side` (train, valid, test), `key` (uint64 hash), a row a table row."""
         return self.root / "data/interim/split.parquet"
 
     @property
@@ -246,11 +246,9 @@ def overrides_text(tree: Mapping[str, Mapping[str, Any]]) -> str:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of modelyard.yaml."""
     schema = msgspec.json.schema(Settings)
-    return json.loads(
-        json.dumps(
-            {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FILE, **schema}
-        )
-    )  # type: ignore[no-any-return]
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FILE}
+    whole: dict[str, Any] = json.loads(json.dumps(head | schema))
+    return whole
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

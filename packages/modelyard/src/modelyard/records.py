@@ -1,4 +1,4 @@
-"""One frozen record a stage: the JSON that the stage writes and that later stages and reports read."""
+"""One frozen record a stage: the JSON that it writes and that later stages and reports read."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One column of the dataset. Numbers' ranges are in the column's unit, datetimes' in ISO text.
 
-    `levels` are a category's spellings (sorted by frequency, then name) or a boolean's two spellings,
-    false first. `reason` says why a column is excluded or got its kind.
+    `levels` are a category's spellings (sorted by frequency, then name) or a boolean's two
+    spellings, false first. `reason` says why a column is excluded or got its kind.
     """
 
     name: str

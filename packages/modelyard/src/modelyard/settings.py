@@ -173,9 +173,9 @@ class GateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
         bool, Meta(description="The candidate must beat the baseline, with the confidence below.")
     ] = True
     champion: Annotated[
-        Literal["not_worse", "better", "off"],
+        Literal["not_worse", "better", "ignore"],
         Meta(
-            description="not_worse: refuse what is worse than the champion by more than the margin; better: demand an improvement above it."
+            description="not_worse: refuse what is worse than the champion by more than the margin; better: demand an improvement above it; ignore: do not compare."
         ),
     ] = "not_worse"
     margin: Annotated[float, Meta(description="In units of the metric.", ge=0)] = 0.0

@@ -19,8 +19,6 @@ def check() -> list[Finding]:
 
 def _python() -> Finding:
     text = f"Python {platform.python_version()}"
-    if sys.version_info < (3, 11):
-        return Finding("python", "error", f"{text} is too old", "install Python 3.11 or newer")
     return Finding("python", "ok", text)
 
 
@@ -74,7 +72,5 @@ def _libraries() -> Finding:
         if not need.specifier.contains(found, prereleases=True):
             wrong.append(f"{need.name} {found} does not fit {need.specifier}")
     if wrong:
-        return Finding(
-            "libraries", "error", "; ".join(wrong), "pip install --upgrade modelyard"
-        )
+        return Finding("libraries", "error", "; ".join(wrong), "pip install --upgrade modelyard")
     return Finding("libraries", "ok", f"{count} dependencies fit")

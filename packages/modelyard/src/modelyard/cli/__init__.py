@@ -1,6 +1,6 @@
 """The command line: parse, call one function, print. The only place that prints.
 
-Commands are imported when they are called, so that `modelyard --help` imports click and nothing else.
+Commands are imported when they are called: `modelyard --help` imports click and nothing else.
 """
 
 from __future__ import annotations

@@ -19,9 +19,7 @@ def command() -> None:
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("-m", "--message", required=True, help="What is new in this version.")
 @click.option("--append", is_flag=True, help="Add the rows to the present ones.")
-@click.option(
-    "--allow-schema-change", is_flag=True, help="Accept new, lost or retyped columns."
-)
+@click.option("--allow-schema-change", is_flag=True, help="Accept new, lost or retyped columns.")
 def add(table: Path, message: str, append: bool, allow_schema_change: bool) -> None:
     """Check TABLE against the schema and make it the next data version."""
     from modelyard.versions.add import add as add_version

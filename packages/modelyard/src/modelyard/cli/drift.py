@@ -12,7 +12,9 @@ from modelyard.cli import show
 
 @click.command("drift")
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("--package", type=click.Path(path_type=Path), help="A package other than the champion's.")
+@click.option(
+    "--package", type=click.Path(path_type=Path), help="A package other than the champion's."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def command(table: Path, package: Path | None, as_json: bool) -> None:
     """Compare TABLE with the data that the champion was trained on (PSI of every column)."""

@@ -11,8 +11,12 @@ from modelyard import project
 
 @click.command("predict")
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="CSV or Parquet.")
-@click.option("--package", type=click.Path(path_type=Path), help="A package other than the champion's.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="CSV or Parquet."
+)
+@click.option(
+    "--package", type=click.Path(path_type=Path), help="A package other than the champion's."
+)
 def command(table: Path, output: Path, package: Path | None) -> None:
     """Score TABLE with the champion; the output has its columns and the predictions."""
     from modelyard.ship.champion import package_to_use

@@ -75,9 +75,7 @@ def print_summary(here: project.Project, summary: line.RunSummary) -> None:
 def print_leaderboard(study: StudyRecord, rows: int = 6) -> None:
     """The best trial of each family, then the runners-up."""
     complete = [trial for trial in study.trials if trial.score is not None]
-    ranked = sorted(
-        complete, key=lambda t: t.score or 0.0, reverse=study.direction == "maximize"
-    )
+    ranked = sorted(complete, key=lambda t: t.score or 0.0, reverse=study.direction == "maximize")
     firsts = {trial.family: trial for trial in reversed(ranked)}
     kept = [t for t in ranked if firsts[t.family] is t]
     kept = (kept + [t for t in ranked if t not in kept])[:rows]

@@ -76,8 +76,10 @@ class StageLine:
 
     def notify(self, progress: Any) -> None:
         """Show a trial that has ended (a stages.tune.Progress)."""
-        left = "" if progress.budget is None else (
-            f" · {max(0.0, progress.budget - progress.elapsed):.0f} s left"
+        left = (
+            ""
+            if progress.budget is None
+            else (f" · {max(0.0, progress.budget - progress.elapsed):.0f} s left")
         )
         count = f"{progress.finished}" + (f"/{progress.wanted}" if progress.wanted else "")
         self._text = (

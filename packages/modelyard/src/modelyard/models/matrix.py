@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from modelyard_serve.contract import Feature
-from modelyard_serve.encoding import PARTS, Matrix, date_parts, encode_column
 from numpy.typing import NDArray
 
 from modelyard.errors import DataInvalid
 from modelyard.forms import Floats, Shape
 from modelyard.models.family import skewed
 from modelyard.records import Column, Schema
+from modelyard_serve.contract import Feature
+from modelyard_serve.encoding import PARTS, Matrix, date_parts, encode_column
 
 TIME_PARTS = ("month", "day", "weekday", "hour")
 """Parts of `data.time`: its running value is left out, since that moment never comes back."""
@@ -67,8 +67,10 @@ def _feature(column: Column, values: pl.Series) -> Feature | None:
     if missing == 1.0:
         return None
     if column.kind == "category":
-        counts = values.drop_nulls().value_counts().sort(
-            ["count", column.name], descending=[True, False]
+        counts = (
+            values.drop_nulls()
+            .value_counts()
+            .sort(["count", column.name], descending=[True, False])
         )
         rows_needed = MIN_LEVEL_ROWS if len(counts) > 20 else 1
         levels = counts.filter(pl.col("count") >= rows_needed)[column.name].to_list()[:MAX_LEVELS]

@@ -32,9 +32,7 @@ def audit(project: Project) -> list[AuditLine]:
 
 def released(project: Project, digest: str) -> str | None:
     """The version that this package was released as, or None."""
-    return next(
-        (line.to_version for line in audit(project) if line.package_digest == digest), None
-    )
+    return next((line.to_version for line in audit(project) if line.package_digest == digest), None)
 
 
 def package_of(project: Project, version: str, digest: str) -> Path:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import platform
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
-from modelyard import __version__
 from modelyard.project import Project
 from modelyard.tools import dvc, git
 
@@ -44,7 +44,7 @@ class Lineage:
             "modelyard.data_md5": self.data_md5,
             "modelyard.environment_lock": self.environment_hash,
             "modelyard.dvc_lock": self.pipeline_hash,
-            "modelyard.version": __version__,
+            "modelyard.version": version("modelyard"),
             "modelyard.python": platform.python_version(),
         }
 
@@ -85,7 +85,7 @@ def data_version(project: Project) -> str | None:
 
 
 def of_package(project: Project) -> dict[str, str]:
-    """What the manifest carries. Kept out of the model's digest: the same model may be made twice."""
+    """What the manifest carries; not part of the model's digest, for a model may be made twice."""
     root = project.root
     return {
         "commit": git.head(root) or "",
@@ -94,7 +94,7 @@ def of_package(project: Project) -> dict[str, str]:
         "data_md5": dvc.pointer_md5(project.data_pointer) or "",
         "environment_lock": _digest(project.environment_lock),
         "study": _digest(project.record("study")),
-        "modelyard": __version__,
+        "modelyard": version("modelyard"),
     }
 
 

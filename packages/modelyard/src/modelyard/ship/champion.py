@@ -31,10 +31,9 @@ def package_to_use(project: Project) -> Path:
 
 def release_scores(project: Project, release: ChampionRecord, table: Path) -> tuple[Any, Any]:
     """A labelled table's target, shape (rows,), and a release's outputs on it, shape (rows, k)."""
-    from modelyard_serve.scorer import Scorer
-
     from modelyard.models.matrix import raw_columns, target
     from modelyard.tables import reading, schema
+    from modelyard_serve.scorer import Scorer
 
     known = read_json(project.record("schema"), Schema)
     data = project.settings.data

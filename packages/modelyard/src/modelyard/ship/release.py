@@ -5,7 +5,7 @@ Each step is safe to repeat: a release that was killed half-way is completed by 
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -136,4 +136,4 @@ def _reason(verdict: GateRecord) -> str:
 
 def now_text() -> str:
     """The moment in UTC, ISO 8601, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")

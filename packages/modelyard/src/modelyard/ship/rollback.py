@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from modelyard_serve.errors import ServeError
-from modelyard_serve.scorer import Scorer
 
 from modelyard.errors import ModelyardError, UsageError, capped
 from modelyard.project import Project
@@ -14,6 +12,8 @@ from modelyard.registry.lock import hold
 from modelyard.ship.release import ALIAS, note, now_text, present
 from modelyard.ship.track import open_store
 from modelyard.tools import git, mlflow
+from modelyard_serve.errors import ServeError
+from modelyard_serve.scorer import Scorer
 
 MOVED = ("records/champion.json", "records/audit.jsonl")
 

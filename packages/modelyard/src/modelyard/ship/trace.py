@@ -129,9 +129,9 @@ def _chains(project: Project) -> list[Chain]:
 
 def _runs(project: Project) -> list[mlflow.RunInfo]:
     uri = tracking_uri(project)
-    if uri == project.settings.track.uri and uri.startswith("sqlite:///"):
-        if not (project.root / uri.removeprefix("sqlite:///")).is_file():
-            return []
+    file = uri.removeprefix("sqlite:///")
+    if uri != file and not (project.root / file).is_file():
+        return []
     mlflow.preflight(project.root, uri)
     return mlflow.search_runs(open_store(project))
 

@@ -42,11 +42,20 @@ def open_store(project: Project) -> mlflow.Store:
 
 
 def track(
-    project: Project, origin: Lineage, verdict: GateRecord, *, started: float | None = None
+    project: Project,
+    origin: Lineage,
+    verdict: GateRecord,
+    *,
+    pictures: Mapping[str, str] | None = None,
+    started: float | None = None,
 ) -> str:
     """Record what the records say, and log the package; returns the run's id.
 
     The same package with the same verdict is the same run, however often this is called.
+
+    Args:
+        pictures: name -> SVG, kept beside the plots' points.
+        started: when the run began, in Unix seconds.
 
     Raises:
         ToolFailed: the store refused.
@@ -78,7 +87,7 @@ def track(
                 "modelyard.gate": "passed" if verdict.passed else "refused",
                 "modelyard.task": schema.task,
             },
-            artifacts=_artifacts(project, origin),
+            artifacts=_artifacts(project, origin, pictures or {}),
             trials=tuple(
                 mlflow.TrialToLog(
                     number=trial.number,
@@ -152,13 +161,13 @@ def _metrics(evaluation: EvaluateRecord, study: StudyRecord) -> dict[str, float]
     return {name: value for name, value in figures.items() if value == value}
 
 
-def _artifacts(project: Project, origin: Lineage) -> Mapping[Path, str]:
-    from modelyard.report import plots
-
+def _artifacts(
+    project: Project, origin: Lineage, pictures: Mapping[str, str]
+) -> Mapping[Path, str]:
     drawn = project.state / "drawn"
     for old in drawn.glob("*.svg"):
         old.unlink()
-    for name, svg in plots.draw(project).items():
+    for name, svg in pictures.items():
         write_bytes(drawn / f"{name}.svg", svg.encode())
     files: dict[Path, str] = {
         project.records: "records",
@@ -198,7 +207,10 @@ class RunRow:
 
 def ranked_runs(project: Project, count: int = 20) -> list[RunRow]:
     """The recorded runs, best first by their test metric."""
-    if tracking_uri(project) == "sqlite:///mlflow.db" and not (project.root / "mlflow.db").is_file():
+    if (
+        tracking_uri(project) == "sqlite:///mlflow.db"
+        and not (project.root / "mlflow.db").is_file()
+    ):
         return []
     mlflow.preflight(project.root, tracking_uri(project))
     found = mlflow.search_runs(open_store(project))

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from modelyard_serve.errors import InputError
-from modelyard_serve.scorer import Scorer
 from numpy.typing import NDArray
 
 from modelyard.errors import GateRefused, capped
@@ -26,6 +24,8 @@ from modelyard.records import (
     write_json,
 )
 from modelyard.registry import champion
+from modelyard_serve.errors import InputError
+from modelyard_serve.scorer import Scorer
 
 
 def gate(project: Project) -> GateRecord:
@@ -40,7 +40,7 @@ def gate(project: Project) -> GateRecord:
         failed = [check for check in record.checks if not check.passed]
         raise GateRefused(
             "The gate refused the candidate: " + "; ".join(check.message for check in failed),
-            why=f"All checks and figures are in {project.record('gate').relative_to(project.root)}.",
+            why="All checks and figures are in records/gate.json.",
             next_step="modelyard run -S tune.budget=5m, or edit gate: in modelyard.yaml",
         )
     return record
@@ -75,7 +75,11 @@ def judge(project: Project) -> GateRecord:
                 f"champion v{now.version} stays",
             )
         )
-    elif now and settings.champion != "off" and now.model_digest != candidate.manifest.model_digest:
+    elif (
+        now
+        and settings.champion != "ignore"
+        and now.model_digest != candidate.manifest.model_digest
+    ):
         checks_, comparison = _against_champion(project, schema, metric, test, y, outputs)
         checks.extend(checks_)
     return GateRecord(
@@ -101,7 +105,10 @@ def _limits(
             (limit.max, limit.max is not None and value > limit.max, "above"),
         ):
             if bound is not None:
-                verdict = f"{word} the limit {bound:g}" if broken else f"within {bound:g}"
+                kind = "least" if bound is limit.min else "most"
+                verdict = (
+                    f"{word} the limit {bound:g}" if broken else f"at {kind} {bound:g}, as it must"
+                )
                 checks.append(
                     Check(
                         name=f"limit:{name}",
@@ -114,9 +121,7 @@ def _limits(
     return checks
 
 
-def _baseline(
-    project: Project, metric: str, y: NDArray[Any], outputs: Floats, seed: int
-) -> Check:
+def _baseline(project: Project, metric: str, y: NDArray[Any], outputs: Floats, seed: int) -> Check:
     """The candidate must beat the baseline by more than chance."""
     settings = project.settings.gate
     constant = json.loads((project.model / "baseline.json").read_text())["scores"]

@@ -1,7 +1,8 @@
 """pack: assemble the model package and prove that it answers as the native model did.
 
 Parity is checked through the serve half, from raw values, on every held-out row and on rows with
-blanks and unseen categories; a difference above the tolerance fails the stage and leaves no package.
+blanks and unseen categories; a difference above the tolerance fails the stage, and the package
+stays as it was.
 """
 
 from __future__ import annotations
@@ -14,21 +15,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
-from modelyard_serve.contract import (
-    FORMAT,
-    GOLDEN,
-    GRAPH,
-    MANIFEST,
-    REFERENCE,
-    Feature,
-    Golden,
-    Manifest,
-    Reference,
-    Scalar,
-    file_digest,
-)
-from modelyard_serve.errors import ServeError
-from modelyard_serve.scorer import Scorer
 
 from modelyard.errors import ModelyardError
 from modelyard.forms import Floats
@@ -44,6 +30,21 @@ from modelyard.records import (
 )
 from modelyard.registry import lineage
 from modelyard.tables import shift
+from modelyard_serve.contract import (
+    FORMAT,
+    GOLDEN,
+    GRAPH,
+    MANIFEST,
+    REFERENCE,
+    Feature,
+    Golden,
+    Manifest,
+    Reference,
+    Scalar,
+    file_digest,
+)
+from modelyard_serve.errors import ServeError
+from modelyard_serve.scorer import Scorer
 
 TOLERANCE = 1e-9
 """Largest difference between the package's and the native scores; for values relative to scale."""

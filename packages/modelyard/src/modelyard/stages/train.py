@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from modelyard_serve.contract import Feature
 from numpy.typing import NDArray
 
 from modelyard import models
@@ -33,6 +32,7 @@ from modelyard.models.refit import refit
 from modelyard.project import Project
 from modelyard.records import Chosen, Schema, StudyRecord, TrainRecord, read_json, write_json
 from modelyard.tools import onnx as graphs
+from modelyard_serve.contract import Feature
 
 if TYPE_CHECKING:
     from modelyard.models.family import Fitted
@@ -58,9 +58,7 @@ def train(project: Project) -> TrainRecord:
     X, y = build(features, dev), target(schema, dev)
     shape = shape_of(features, schema, y)
     threads = study.workers
-    fitted = refit(
-        study.chosen, X, y, shape, metric=study.metric, seed=study.seed, threads=threads
-    )
+    fitted = refit(study.chosen, X, y, shape, metric=study.metric, seed=study.seed, threads=threads)
     graph = graphs.build(
         [
             Member(model.form(), member.weight)

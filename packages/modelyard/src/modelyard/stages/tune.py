@@ -33,6 +33,9 @@ from modelyard.tools.workers import Pool
 CLOSING_SECONDS = 0.5
 """Kept back from the budget for choosing and writing."""
 
+GRACE = 300.0
+"""Seconds by which a budget is stretched, at most, for the first complete trial."""
+
 SPARED_FOLDS = 2
 """No trial is dropped before it was seen on this many folds."""
 
@@ -107,6 +110,7 @@ class _Tuning:
         self.finished = 0
         self._seen: set[str] = set()
         self._errors: dict[int, str] = {}
+        self._late = 0.0
 
     @property
     def _repeatable(self) -> bool:
@@ -248,6 +252,12 @@ class _Tuning:
             if not live:
                 return
             answers = pool.wait(until)
+            if not answers and self.best is None and until is not None and self._late < GRACE:
+                # A budget that ends before the first trial does is stretched: no model at all
+                # would help nobody.
+                until += 1.0
+                self._late += 1.0
+                continue
             if not answers:
                 for trial in live.values():
                     self._finish(search, trial, "stopped")
@@ -366,7 +376,11 @@ class _Tuning:
         self._seen.add(trial.family)
         if trial.score is None:
             return
-        if self.best is None or self.best.score is None or self._beats(trial.score, self.best.score):
+        if (
+            self.best is None
+            or self.best.score is None
+            or self._beats(trial.score, self.best.score)
+        ):
             self.best = trial
             self.best_scores = dict(zip(self.folds, trial.folds, strict=False))
 
@@ -483,4 +497,3 @@ def _trial_of(told: optuna.Told) -> Trial:
         origin=told.origin,
         message=details.get("message", ""),
     )
-

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from modelyard.errors import ModelyardError, ToolFailed, capped
+from modelyard.errors import ModelyardError, ToolFailed, UsageError, capped
 
 STORE = ".dvc-store"
 """The default remote: a folder in the project, kept out of git, that moves with the project."""
@@ -249,7 +249,9 @@ def reproduce(
     listener = _Restored(restored)
     with _session(root, "repro") as repo, _own_programs_first():
         # Asking first costs a third of what walking the unchanged pipeline costs.
-        if not (targets or force or single) and not repo.status():
+        found = repo.status()
+        _refuse_edited(found)
+        if not (targets or force or single) and not found:
             return []
         begun()
         _log("dvc.stage.cache", listener)
@@ -264,6 +266,20 @@ def reproduce(
             logging.getLogger("dvc.stage.cache").removeHandler(listener)
         # The raw table's pointer is a step to DVC; to a person it is no stage.
         return [stage.name for stage in stages if getattr(stage, "name", None)]
+
+
+def _refuse_edited(found: Mapping[str, Any]) -> None:
+    """A tracked table that was edited in place would be taken up as if it were a version."""
+    for stage, changes in found.items():
+        outs = [c.get("changed outs", {}) for c in changes if isinstance(c, dict)]
+        edited = [path for out in outs for path, state in out.items() if state == "modified"]
+        if stage.endswith(".dvc") and edited:
+            raise UsageError(
+                f"{edited[0]} was edited, and is no data version.",
+                why="A run is recorded with the version of its data.",
+                next_step=f"modelyard data add {edited[0]} -m 'What changed', "
+                "or: modelyard data checkout VERSION --force",
+            )
 
 
 def _reproduce_one(stage: Any, **kwargs: Any) -> Any:
