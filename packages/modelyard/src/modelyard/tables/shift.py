@@ -110,36 +110,6 @@ def noise(bins: int, rows_before: int, rows_after: int) -> float:
     return _NEARLY_EMPTY * quantile * (1 / max(1, rows_before) + 1 / max(1, rows_after))
 
 
-def verdict(self) -> str:
-    """none, moderate or strong; a shift that chance explains is none."""
-    return verdict(self.psi, self.noise)
-
-
-def psi(
-    expected: Sequence[float] | Shares, actual: Sequence[float] | Shares, *, floor: float = _FLOOR
-) -> float:
-    """The population stability index of two distributions over the same bins.
-
-    Args:
-        expected, actual: shares that add up to 1, shape (bins,).
-        floor: an empty bin counts as this share, so that the logarithm exists.
-    """
-    before = np.maximum(np.asarray(expected, dtype=np.float64), floor)
-    after = np.maximum(np.asarray(actual, dtype=np.float64), floor)
-    return float(((after - before) * np.log(after / before)).sum())
-
-
-def noise(bins: int, rows_before: int, rows_after: int) -> float:
-    """What PSI stays below in 99.9 % of the cases where nothing but chance is at work.
-
-    The chi-square's quantile is Wilson and Hilferty's (1931), so that scipy is not needed.
-    """
-    degrees = max(1, bins - 1)
-    spread = 2 / (9 * degrees)
-    quantile = degrees * (1 - spread + 3.0902 * math.sqrt(spread)) ** 3
-    return quantile * (1 / max(1, rows_before) + 1 / max(1, rows_after))
-
-
 def verdict(value: float, chance: float = 0.0) -> str:
     """Name a PSI: none, moderate (above 0.1) or strong (above 0.25), if it is above chance."""
     if value <= max(MODERATE, chance):

@@ -148,6 +148,7 @@ def _regression(series: pl.Series, values: pl.Series, reason: str) -> Target:
         rows = [row + 1 for row in infinite.arg_true().to_list()]
         raise DataInvalid(
             f"The target {series.name!r} is infinite in row {capped(rows)}.",
+            why="No model can learn from infinity.",
             next_step="mend those cells, or leave them empty",
         )
     lost = ty.failures(series, values)

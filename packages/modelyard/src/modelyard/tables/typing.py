@@ -28,7 +28,7 @@ _PAIRS = frozenset(
 )
 _SAMPLE = 5_000
 _NEAR = 0.9
-_PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?inf(?:inity)?$"
+_PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?i:inf(?:inity)?)$"
 _THOUSANDS = r"^[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?$"
 _DECIMAL_COMMA = r"^[+-]?(?:\d{1,3}(?:[. '’\u00a0\u202f]\d{3})+|\d+)(?:,\d+)?$"
 Style = Literal["plain", "thousands", "comma"]
@@ -136,8 +136,9 @@ def _decide(texts: pl.Series, present: pl.Series | pl.DataFrame, name: str, deli
     reason = numbers.reason
     for form, word in ((numbers, "number"), (dated, "date")):
         if len(texts) > 20 and _NEAR <= form.share < 1.0:
-            odd = texts.filter(convert(texts, form).is_null())[0]
-            reason = f"not every value is a {word}, such as {odd!r}"
+            odd = texts.filter(convert(texts, form).is_null())
+            if len(odd):
+                reason = f"not every value is a {word}, such as {odd[0]!r}"
     return Form("category", 1.0, reason=reason)
 
 
