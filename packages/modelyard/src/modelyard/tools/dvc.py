@@ -287,12 +287,44 @@ def _reproduce_one(stage: Any, **kwargs: Any) -> Any:
 
     DVC saves no run-cache entry for a stage with such an output, but restores one that exists.
     """
-    done = stage.reproduce(**kwargs)
+    with _outputs_aside(stage):
+        done = stage.reproduce(**kwargs)
     if done is not None:
         done.dump(update_pipeline=False)
         if getattr(done, "name", None):
             done.repo.stage_cache.save(done)
     return done
+
+
+@contextmanager
+def _outputs_aside(stage: Any) -> Iterator[None]:
+    """Move a stage's outputs aside where DVC would delete them before the stage runs.
+
+    What a failed stage has not replaced comes back: a disk that is full must not cost the package
+    that was there. Moving takes no room; what a kill leaves aside is dropped by the next run.
+    """
+    aside = Path(stage.repo.tmp_dir) / "modelyard-aside"
+    shutil.rmtree(aside, ignore_errors=True)
+    moved: list[tuple[Path, Path]] = []
+
+    def move_away(ignore_remove: bool = False, force: bool = False) -> None:
+        aside.mkdir(parents=True, exist_ok=True)
+        for number, out in enumerate(stage.outs):
+            path, kept = Path(out.fs_path), aside / str(number)
+            if os.path.lexists(path):
+                shutil.move(path, kept)
+                moved.append((path, kept))
+
+    stage.remove_outs = move_away
+    try:
+        yield
+    except BaseException:
+        for path, kept in moved:
+            if not os.path.lexists(path):
+                shutil.move(kept, path)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def get_from_rev(root: Path, path: str, rev: str, destination: Path) -> None:
