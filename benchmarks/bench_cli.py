@@ -24,7 +24,7 @@ HEAVY = (
 def imported() -> list[str]:
     """The heavy libraries that `modelyard --help` imports."""
     code = (
-        "import sys; from modelyard.cli import run; run(['--help']); "
+        "import sys; from modelyard.cli import invoke; invoke(['--help']); "
         f"print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(

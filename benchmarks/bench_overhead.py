@@ -107,9 +107,9 @@ def _profiling(folder: Path, profile: Path) -> Path:
     program.write_text(
         f"#!{sys.executable}\n"
         "import cProfile, sys\n"
-        "from modelyard.cli import run\n"
+        "from modelyard.cli import invoke\n"
         "profiler = cProfile.Profile()\n"
-        "code = profiler.runcall(run)\n"
+        "code = profiler.runcall(invoke)\n"
         f"profiler.dump_stats({str(profile.resolve())!r} + '/' + '-'.join(sys.argv[1:3]))\n"
         "sys.exit(code)\n"
     )

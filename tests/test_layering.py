@@ -81,9 +81,9 @@ HEAVY = {
 def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
     program = f"""
 import contextlib, io
-from modelyard.cli import run
+from modelyard.cli import invoke
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-    run({arguments!r})
+    invoke({arguments!r})
 """
     assert not imported(program) & HEAVY
 
@@ -92,9 +92,9 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
 def test_a_commands_help_imports_no_estimator_and_no_tracker(name: str) -> None:
     program = f"""
 import contextlib, io
-from modelyard.cli import run
+from modelyard.cli import invoke
 with contextlib.redirect_stdout(io.StringIO()):
-    run([{name!r}, "--help"])
+    invoke([{name!r}, "--help"])
 """
     heavy = HEAVY - {"yaml", "jinja2"}
     assert not imported(program) & heavy

@@ -67,10 +67,12 @@ class Project:
 
     def predict(self, table: str | Path, output: str | Path) -> Path:
         """Score a table with the champion and write the result."""
-        from modelyard.ship.champion import package_to_use
+        from modelyard.ship.champion import package_to_use, reading_options
         from modelyard.watch.predict import predict
 
-        predict(package_to_use(self._inner), Path(table), Path(output))
+        predict(
+            package_to_use(self._inner), Path(table), Path(output), **reading_options(self._inner)
+        )
         return Path(output)
 
     def data_add(self, table: str | Path, message: str, *, append: bool = False) -> Any:

@@ -225,10 +225,10 @@ def _merge(root: Path, branch: str, message: str, voice: Voice) -> None:
 
 
 def _drift(here: Project, autumn: Path) -> DriftRecord:
-    from modelyard.ship.champion import package_to_use
+    from modelyard.ship.champion import package_to_use, reading_options
     from modelyard.watch.drift import drift
 
-    found = drift(package_to_use(here), autumn)
+    found = drift(package_to_use(here), autumn, **reading_options(here))
     write_json(here.record("drift"), found)
     return found
 

@@ -5,6 +5,7 @@ dvc.yaml is rendered from `STAGES`; `modelyard run` and `dvc repro` run the same
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -119,10 +120,19 @@ def run_stage(
 ) -> Record:
     """Call a stage's function in this process. Raises what the stage raises."""
     function = getattr(import_module(f"modelyard.stages.{name}"), name)
-    if name == "tune":
-        result = function(here, notify or (lambda progress: None), started=process_started)
-    else:
-        result = function(here)
+    try:
+        if name == "tune":
+            result = function(here, notify or (lambda progress: None), started=process_started)
+        else:
+            result = function(here)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise ModelyardError(
+            f"There is no room on the disk for what {name} writes.",
+            why=str(error),
+            next_step="free some disk space, then: modelyard run",
+        ) from error
     assert isinstance(result, Record)
     return result
 
@@ -182,6 +192,8 @@ def run(
 
     with hold(here, "modelyard run"):
         started = time.time()
+        # Checked before it is written: a mistyped value would stay and spoil every later command.
+        project.resolve(here.root, overrides or {}, "-S")
         text = project.overrides_text(overrides or {})
         path = here.root / project.OVERRIDES
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

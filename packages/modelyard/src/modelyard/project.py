@@ -132,15 +132,30 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def load(start: Path | None = None) -> Project:
-    """Find, read and check the project. Overrides of the last run count (see `set_overrides`)."""
+    """Find, read and check the project. Overrides of the last run count (see `overrides_text`)."""
     root = find_root(start)
-    tree = _read_yaml(root / FILE)
     overrides = root / OVERRIDES
-    if overrides.is_file():
-        for section, values in _read_yaml(overrides).items():
-            if values:
-                tree[section] = {**tree.get(section, {}), **values}
-    return Project(root, settings_from(tree, FILE))
+    return resolve(root, _read_yaml(overrides) if overrides.is_file() else {}, OVERRIDES)
+
+
+def resolve(root: Path, overrides: Mapping[str, Any], source: str) -> Project:
+    """The project in `root` under these overrides; `source` is who set them, for the message.
+
+    Raises:
+        UsageError: modelyard.yaml is at fault, or (naming `source`) the overrides are.
+    """
+    tree = _read_yaml(root / FILE)
+    merged = dict(tree)
+    for section, values in overrides.items():
+        if values and isinstance(values, Mapping) and isinstance(tree.get(section, {}), Mapping):
+            merged[section] = {**tree.get(section, {}), **values}
+        elif values:
+            merged[section] = values
+    try:
+        return Project(root, settings_from(merged, FILE))
+    except UsageError:
+        settings_from(tree, FILE)  # where the file itself is at fault, its message is the right one
+        return Project(root, settings_from(merged, source))
 
 
 def settings_from(tree: Mapping[str, Any], source: str) -> Settings:
@@ -158,7 +173,7 @@ def settings_from(tree: Mapping[str, Any], source: str) -> Settings:
         raise UsageError(
             f"{source}: {key}: {_plain(message)}.",
             why="The key's value is not of the type that it must be.",
-            next_step=f"edit {source}; `modelyard config` lists every key",
+            next_step=f"{_mend(source)}; `modelyard config` lists every key",
         ) from error
     _check_meaning(settings, source)
     return settings
@@ -186,7 +201,7 @@ def _check_meaning(settings: Settings, source: str) -> None:
         problems.append(f"data.path {data.path!r} must lie inside the project")
     if problems:
         raise UsageError(
-            f"{source}: {problems[0]}.", why=capped(problems[1:]), next_step=f"edit {source}"
+            f"{source}: {problems[0]}.", why=capped(problems[1:]), next_step=_mend(source)
         )
 
 
@@ -226,7 +241,13 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
             raise UsageError(f"-S {pair!r}: the value is not YAML.", why=str(error)) from error
         node: dict[str, Any] = tree.setdefault(path[0], {})
         for part in path[1:-1]:
-            node = node.setdefault(part, {})
+            inner = node.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise UsageError(
+                    f"-S {pair!r} goes below a key that another -S has given a value.",
+                    next_step="modelyard config",
+                )
+            node = inner
         node[path[-1]] = value
     _refuse_unknown(tree, Settings, "-S", ())
     if "tune" in tree and "trials" in tree["tune"] and "budget" not in tree["tune"]:
@@ -289,6 +310,10 @@ def _refuse_unknown(tree: Any, kind: type[Section], source: str, at: tuple[str, 
             limit = get_args(inner)[1]
             for name, entry in value.items():
                 _refuse_unknown(entry, limit, source, (*at, str(key), str(name)))
+
+
+def _mend(source: str) -> str:
+    return "correct the option -S" if source == "-S" else f"edit {source}"
 
 
 def _plain(message: str) -> str:

@@ -94,11 +94,14 @@ def root(ctx: click.Context, verbose: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its documented code."""
-    sys.exit(run(argv))
+    sys.exit(invoke(argv))
 
 
-def run(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+def invoke(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    Not called `run`: the file of `modelyard run` takes that name in this package once imported.
+    """
     args = sys.argv[1:] if argv is None else argv
     verbose = "-v" in args or "--verbose" in args
     try:

@@ -18,10 +18,13 @@ from modelyard.cli import show
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def command(table: Path, package: Path | None, as_json: bool) -> None:
     """Compare TABLE with the data that the champion was trained on (PSI of every column)."""
-    from modelyard.ship.champion import package_to_use
+    from modelyard.ship.champion import package_to_use, reading_options
     from modelyard.watch.drift import drift
 
-    found = drift(package or package_to_use(project.load()), table)
+    here = None if package else project.load()
+    chosen = package if here is None else package_to_use(here)
+    assert chosen is not None
+    found = drift(chosen, table, **reading_options(here))
     if as_json:
         show.as_json(found)
         return

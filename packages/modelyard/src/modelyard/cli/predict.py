@@ -19,10 +19,13 @@ from modelyard import project
 )
 def command(table: Path, output: Path, package: Path | None) -> None:
     """Score TABLE with the champion; the output has its columns and the predictions."""
-    from modelyard.ship.champion import package_to_use
+    from modelyard.ship.champion import package_to_use, reading_options
     from modelyard.watch.predict import predict
 
-    summary = predict(package or package_to_use(project.load()), table, output)
+    here = None if package else project.load()
+    chosen = package if here is None else package_to_use(here)
+    assert chosen is not None
+    summary = predict(chosen, table, output, **reading_options(here))
     click.echo(f"{summary.rows:,} rows scored into {output}")
     for warning in summary.warnings:
         click.secho(f"  {warning}", fg="yellow", err=True)

@@ -46,7 +46,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def as_json(value: Any) -> None:
     """Print a struct, dataclass or plain value as one JSON document."""
-    plain = msgspec.to_builtins(value)
+    plain = msgspec.to_builtins(value, enc_hook=str)  # paths as texts
     click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from modelyard.project import Project
 from modelyard.tools import dvc, git
 
@@ -94,8 +96,16 @@ def of_package(project: Project) -> dict[str, str]:
         "data_md5": dvc.pointer_md5(project.data_pointer) or "",
         "environment_lock": _digest(project.environment_lock),
         "study": _digest(project.record("study")),
+        "split": split_identity(project),
         "modelyard": version("modelyard"),
     }
+
+
+def split_identity(project: Project) -> str:
+    """A name for how rows are dealt; models of one identity were trained on the same side."""
+    data, split = project.settings.data, project.settings.split
+    parts = [split, data.id, data.group, sorted(data.exclude), data.target]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
 def _own(path: str) -> bool:

@@ -177,14 +177,18 @@ def _seed(typed: pl.DataFrame, schema: Schema, settings: Settings) -> int:
     """The split's seed, chosen on the very keys that the split will use."""
     import polars as pl
 
-    from modelyard.tables.folds import choose_seed
-    from modelyard.tables.rowhash import row_keys
+    from modelyard.tables.folds import choose_seed, split_keys
 
     if len(typed) > SAMPLE:
         typed = typed.gather_every(len(typed) // SAMPLE)
     data = settings.data
-    named = data.group if settings.split.kind == "group" else data.id
-    columns = [named] if named else [c.name for c in schema.columns if c.name != schema.target]
+    keys = split_keys(
+        typed,
+        target=schema.target,
+        id_column=data.id,
+        group=data.group,
+        excluded=data.exclude,
+    )
     target = typed[schema.target]
     if schema.task == "regression":
         y = target.cast(pl.Float64).to_numpy()
@@ -196,4 +200,4 @@ def _seed(typed: pl.DataFrame, schema: Schema, settings: Settings) -> int:
             .cast(pl.Int64)
             .to_numpy()
         )
-    return choose_seed(row_keys(typed, columns), y, settings.split.valid, settings.split.test)
+    return choose_seed(keys, y, settings.split.valid, settings.split.test)

@@ -29,6 +29,14 @@ def package_to_use(project: Project) -> Path:
     )
 
 
+def reading_options(project: Project | None) -> dict[str, Any]:
+    """How a project's tables are read: encoding, delimiter, spellings of a missing value."""
+    if project is None:
+        return {}
+    data = project.settings.data
+    return {"encoding": data.encoding, "delimiter": data.delimiter, "missing": data.missing}
+
+
 def release_scores(project: Project, release: ChampionRecord, table: Path) -> tuple[Any, Any]:
     """A labelled table's target, shape (rows,), and a release's outputs on it, shape (rows, k)."""
     from modelyard.models.matrix import raw_columns, target
@@ -38,7 +46,13 @@ def release_scores(project: Project, release: ChampionRecord, table: Path) -> tu
     known = read_json(project.record("schema"), Schema)
     data = project.settings.data
     raw = reading.read_table(table, encoding=data.encoding, delimiter=data.delimiter)
-    frame = schema.apply(raw.frame, known, target_optional=False)
+    frame = schema.apply(
+        raw.frame,
+        known,
+        target_optional=False,
+        missing=data.missing,
+        delimiter=raw.delimiter,
+    )
     frame = frame.filter(frame[known.target].is_not_null())
     scorer = Scorer(champion.package_of(project, release.version, release.package_digest))
     outputs = scorer.score(raw_columns(scorer.manifest.features, frame)).outputs

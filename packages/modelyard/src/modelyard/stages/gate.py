@@ -23,7 +23,7 @@ from modelyard.records import (
     read_json,
     write_json,
 )
-from modelyard.registry import champion
+from modelyard.registry import champion, lineage
 from modelyard_serve.errors import InputError
 from modelyard_serve.scorer import Scorer
 
@@ -60,7 +60,7 @@ def judge(project: Project) -> GateRecord:
 
     checks = _limits(project, y, outputs, candidate.manifest.threshold)
     if settings.baseline:
-        checks.append(_baseline(project, metric, y, outputs, study.seed))
+        checks.append(_baseline(project, metric, y, outputs, study))
     now = champion.current(project)
     comparison = None
     past = champion.released(project, candidate.digest)
@@ -80,8 +80,10 @@ def judge(project: Project) -> GateRecord:
         and settings.champion != "ignore"
         and now.model_digest != candidate.manifest.model_digest
     ):
-        checks_, comparison = _against_champion(project, schema, metric, test, y, outputs)
-        checks.extend(checks_)
+        found, comparison = _against_champion(
+            project, schema, metric, test, y, outputs, candidate.manifest.threshold
+        )
+        checks.append(found)
     return GateRecord(
         passed=all(check.passed for check in checks),
         candidate_digest=candidate.digest,
@@ -121,7 +123,9 @@ def _limits(
     return checks
 
 
-def _baseline(project: Project, metric: str, y: NDArray[Any], outputs: Floats, seed: int) -> Check:
+def _baseline(
+    project: Project, metric: str, y: NDArray[Any], outputs: Floats, study: StudyRecord
+) -> Check:
     """The candidate must beat the baseline by more than chance."""
     settings = project.settings.gate
     constant = json.loads((project.model / "baseline.json").read_text())["scores"]
@@ -133,7 +137,8 @@ def _baseline(project: Project, metric: str, y: NDArray[Any], outputs: Floats, s
         flat,
         confidence=settings.confidence,
         resamples=settings.resamples,
-        seed=seed,
+        seed=study.seed,
+        threshold_a=study.threshold,
     )
     passed = found[1] > 0
     return Check(
@@ -154,7 +159,8 @@ def _against_champion(
     test: pl.DataFrame,
     y: NDArray[Any],
     outputs: Floats,
-) -> tuple[list[Check], Comparison | None]:
+    threshold: float | None,
+) -> tuple[Check, Comparison | None]:
     """Compare on the same held-out rows, which the champion never trained on either."""
     settings = project.settings.gate
     now = champion.current(project)
@@ -170,15 +176,13 @@ def _against_champion(
             lost = [str(error)]
     if before is None:
         why = f"it needs {capped(lost)}" if lost else "its target or classes differ"
-        return [
-            Check(
-                name="champion",
-                passed=True,
-                figure=None,
-                limit=None,
-                message=f"champion v{now.version} cannot score these rows ({why}): not compared",
-            )
-        ], None
+        return Check(
+            name="champion",
+            passed=True,
+            figure=None,
+            limit=None,
+            message=f"champion v{now.version} cannot score these rows ({why}): not compared",
+        ), None
     improvement, low, high = bootstrap.paired(
         metric,
         y,
@@ -187,12 +191,14 @@ def _against_champion(
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=project.settings.tune.seed,
+        threshold_a=threshold,
+        threshold_b=old.manifest.threshold,
     )
     comparison = Comparison(
         metric=metric,
         rows=len(y),
-        candidate=metrics.score(metric, y, outputs),
-        champion=metrics.score(metric, y, before),
+        candidate=metrics.score(metric, y, outputs, threshold),
+        champion=metrics.score(metric, y, before, old.manifest.threshold),
         improvement=improvement,
         low=low,
         high=high,
@@ -202,19 +208,23 @@ def _against_champion(
         champion_digest=now.package_digest,
     )
     interval = f"{settings.confidence:.0%} interval {low:+.4f} to {high:+.4f}"
+    dealt = old.manifest.lineage.get("split", "")
+    caveat = (
+        "; rows were dealt anew since, so it may have been trained on some of these"
+        if dealt and dealt != lineage.split_identity(project)
+        else ""
+    )
     if settings.champion == "better":
         passed = low > settings.margin
         verdict = "is better than" if passed else "is not shown to be better than"
     else:
         passed = high >= -settings.margin
         verdict = "is not worse than" if passed else "is worse than"
-    return [
-        Check(
-            name="champion",
-            passed=passed,
-            figure=improvement,
-            limit=settings.margin if settings.champion == "better" else -settings.margin,
-            message=f"{metric} {verdict} champion v{now.version} "
-            f"(improvement {improvement:+.4f}, {interval}, {len(y)} rows)",
-        )
-    ], comparison
+    return Check(
+        name="champion",
+        passed=passed,
+        figure=improvement,
+        limit=settings.margin if settings.champion == "better" else -settings.margin,
+        message=f"{metric} {verdict} champion v{now.version} "
+        f"(improvement {improvement:+.4f}, {interval}, {len(y)} rows{caveat})",
+    ), comparison
