@@ -44,9 +44,7 @@ class Yard:
         """Run a modelyard command here and check its exit code."""
         return self.tool("modelyard", *args, code=code)
 
-    def tool(
-        self, name: str, *args: str | Path, code: int = 0
-    ) -> subprocess.CompletedProcess[str]:
+    def tool(self, name: str, *args: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a program, that of this environment first, and check its exit code."""
         ours = Path(sys.executable).with_name(name)
         program = str(ours) if ours.exists() else name

@@ -20,7 +20,14 @@ from modelyard.render.reference import keys
 HOME = Path(__file__).resolve().parents[1]
 DOCS = HOME / "docs"
 CHURN = HOME / "examples/churn/wa_churn.csv"
-PAGES = sorted([*HOME.glob("*.md"), *DOCS.rglob("*.md"), *HOME.glob("packages/*/README.md")])
+PAGES = sorted(
+    [
+        *HOME.glob("*.md"),
+        *HOME.glob("packages/*/README.md"),
+        # The notes are parts of the verbs' pages, and are read there.
+        *(page for page in DOCS.rglob("*.md") if page.parent.name != "notes"),
+    ]
+)
 SMALL = "-S tune.trials=3 -S 'tune.families=[linear, boosting]' -S tune.folds=2"
 
 
@@ -265,8 +272,10 @@ def test_keys_that_pages_set_exist() -> None:
         for page in PAGES
         for key in re.findall(r"(?:-S|--set) '?([\w.]+)=", page.read_text(encoding="utf-8"))
     }
+    used -= {"section.key", "KEY", "key"}
     assert used, "the pages show how to override a key"
-    assert used <= known | {"section.key"}
+    # A key may go on below a mapping: data.types.COLUMN.
+    assert {".".join(key.split(".")[:2]) for key in used} <= known
 
 
 def test_acceptance_names_tests_that_exist() -> None:
@@ -274,7 +283,8 @@ def test_acceptance_names_tests_that_exist() -> None:
     text = (DOCS / "acceptance.md").read_text(encoding="utf-8")
     named = re.findall(r"(test_\w+\.py)(?:::(\w+))?", text)
     assert named
-    files = {path.name: path for path in HOME.rglob("tests/**/test_*.py")}
+    folders = (HOME / "tests", *HOME.glob("packages/*/tests"))
+    files = {path.name: path for folder in folders for path in folder.glob("test_*.py")}
     missing = [
         f"{file}::{name}"
         for file, name in named

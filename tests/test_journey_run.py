@@ -139,9 +139,7 @@ def test_mlflow_holds_the_run_its_trials_and_its_lineage(
 
     def walk(path: str = "") -> list[str]:
         entries = client.list_artifacts(parent.info.run_id, path)
-        return [
-            name for e in entries for name in (walk(e.path) if e.is_dir else [e.path])
-        ]
+        return [name for e in entries for name in (walk(e.path) if e.is_dir else [e.path])]
 
     names = walk()
     for wanted in ("records/schema.json", "project/dvc.lock", "metrics.json", "plots/roc.csv"):

@@ -12,12 +12,14 @@ import psutil
 from modelyard import line, project
 from modelyard.cli import show
 from modelyard.errors import ModelyardError
+from modelyard.models import lean
 
 
 @click.command("stage")
 @click.argument("name", type=click.Choice([stage.name for stage in line.STAGES]))
 def command(name: str) -> None:
     """Run one stage on the files that it reads, and print one line of what it found."""
+    lean.own_process()
     line.install_signal_handlers()
     _end_with_the_run()
     failure = os.environ.get(line.FAILURE_FILE)

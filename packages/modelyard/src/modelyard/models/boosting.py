@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.forms import Choice, Floats, Params, Real, Shape, Space, Trees, Value, Whole
+from modelyard.models import lean
 from modelyard.models.booster_text import parse
 from modelyard.models.family import (
     LEAVES,
@@ -184,7 +185,7 @@ class Boosting:
         metric: str,
     ) -> FittedBoosting:
         """See `family.Family.fit`."""
-        import lightgbm as lgb
+        lgb = lean.load("lightgbm")
 
         refuse_empty(X, y)
         given = {**_BASE, **_CATEGORIES, **params}

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard.forms import Choice, Floats, Params, Real, Shape, Space, Trees, Whole
+from modelyard.models import lean
 from modelyard.models.family import LEAVES, Target, outputs_of, refuse_empty
 from modelyard.records import write_bytes
 
@@ -161,7 +162,7 @@ class Forest:
 
 
 def _estimator(given: Params, shape: Shape, rows: int, seed: int, threads: int) -> Any:
-    from sklearn import ensemble
+    ensemble = lean.load("sklearn.ensemble")
 
     table = {
         ("random", False): ensemble.RandomForestClassifier,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelyard.forms import Choice, Floats, Linear, Params, Real, Shape, Space
+from modelyard.models import lean
 from modelyard.models.family import (
     Target,
     log_shift,
@@ -193,13 +194,12 @@ def _levels(X: Floats, categorical: NDArray[np.int64]) -> tuple[NDArray[np.int64
 
 
 def _ridge(empty: Linear, D: Floats, y: Target, params: Params) -> FittedLinear:
-    from sklearn.linear_model import Ridge
-
+    ridge = lean.load("sklearn.linear_model").Ridge
     values, logged = log_target(y, params)
     if D.shape[1] == 0:
         bias = np.array([float(values.mean())])
         return FittedLinear(_with(empty, empty.weights, bias, logged), None)
-    native = Ridge(alpha=float(params.get("alpha") or 3.0)).fit(D, values)
+    native = ridge(alpha=float(params.get("alpha") or 3.0)).fit(D, values)
     weights, bias = native.coef_.reshape(-1, 1), np.array([float(native.intercept_)])
     if logged:
         bias = bias + log_shift(y, D @ weights + bias)
@@ -209,20 +209,19 @@ def _ridge(empty: Linear, D: Floats, y: Target, params: Params) -> FittedLinear:
 def _logistic(
     empty: Linear, D: Floats, y: Target, params: Params, shape: Shape, seed: int
 ) -> FittedLinear:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
+    linear_model = lean.load("sklearn.linear_model")
+    exceptions = lean.load("sklearn.exceptions")
     seen = np.unique(y)
     # Smoothed, so that the log-odds of a class that these rows lack stay finite.
     rates = np.log(shares(y, shape.classes, smallest=0.5 / len(y)))
     constant = rates[1:] - rates[:1] if shape.task == "binary" else rates
     if len(seen) < 2 or D.shape[1] == 0:
         return FittedLinear(_with(empty, empty.weights, constant, False), None)
-    native = LogisticRegression(
+    native = linear_model.LogisticRegression(
         C=float(params.get("C") or 1.0), max_iter=300, tol=1e-5, random_state=seed
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
         native.fit(D, y)
     if shape.task == "binary":
         return FittedLinear(

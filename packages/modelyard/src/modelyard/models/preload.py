@@ -1,7 +1,10 @@
 """Imports every estimator, for the fork server that worker processes come from."""
 
-import lightgbm as lightgbm
-import sklearn.ensemble as ensemble
-import sklearn.linear_model as linear_model
+from __future__ import annotations
 
-__all__ = ["ensemble", "lightgbm", "linear_model"]
+from modelyard.models import lean
+
+lean.own_process()
+# scikit-learn first: see https://github.com/lightgbm-org/LightGBM/issues/6509
+for _name in ("sklearn.linear_model", "sklearn.ensemble", "lightgbm"):
+    lean.load(_name)

@@ -71,10 +71,13 @@ def release(
         since=now_text(),
     )
     mlflow.set_alias(store, project.model_name, ALIAS, registered)
-    half_done = now is not None and now.package_digest == digest
-    if not half_done:
-        note(project, "release", made, now, why or _reason(verdict))
+    if now is None or now.package_digest != digest:
         write_json(project.record("champion"), made)
+    moves = champion.audit(project)
+    # A release that was killed between these two finds its line missing, or there.
+    if not moves or moves[-1].package_digest != digest:
+        before = moves[-1].to_version if moves else None
+        note(project, "release", made, before, why or _reason(verdict))
     champion.keep(project, digest)
     figure = f"{made.metric} {made.value:.4f}"
     git.add(project.root, present(project, OWN_FILES))
@@ -93,7 +96,7 @@ def note(
     project: Project,
     action: str,
     made: ChampionRecord,
-    before: ChampionRecord | None,
+    before: str | None,
     why: str,
 ) -> None:
     """Append to the audit: who, when, why, from, to. The file is rewritten whole."""
@@ -103,7 +106,7 @@ def note(
         when=now_text(),
         why=why,
         model=made.model,
-        from_version=before.version if before else None,
+        from_version=before,
         to_version=made.version,
         package_digest=made.package_digest,
         run_id=made.run_id,

@@ -64,7 +64,7 @@ def rollback(project: Project, version: str = "", *, why: str = "") -> ChampionR
         ]
         if found:
             mlflow.set_alias(store, project.model_name, ALIAS, found[0].version)
-        note(project, "rollback", made, now, why or f"rollback from v{now.version}")
+        note(project, "rollback", made, now.version, why or f"rollback from v{now.version}")
         write_json(project.record("champion"), made)
         files = present(project, MOVED)
         git.add(project.root, files)

@@ -108,9 +108,7 @@ def _limits(
         ):
             if bound is not None:
                 kind = "least" if bound is limit.min else "most"
-                verdict = (
-                    f"{word} the limit {bound:g}" if broken else f"at {kind} {bound:g}, as it must"
-                )
+                verdict = f"{word} the limit {bound:g}" if broken else f"at {kind} {bound:g}"
                 checks.append(
                     Check(
                         name=f"limit:{name}",

@@ -28,7 +28,7 @@ from modelyard.project import Project, budget_seconds
 from modelyard.records import Chosen, Schema, StudyRecord, Trial, read_json, write_bytes, write_json
 from modelyard.tables.folds import fold_of
 from modelyard.tools import optuna
-from modelyard.tools.workers import Pool
+from modelyard.tools.workers import Pool, warm
 
 CLOSING_SECONDS = 0.5
 """Kept back from the budget for choosing and writing."""
@@ -38,6 +38,10 @@ GRACE = 300.0
 
 SPARED_FOLDS = 2
 """No trial is dropped before it was seen on this many folds."""
+
+
+PRELOAD = ("modelyard.models.fitting", "modelyard.models.preload")
+"""What the worker processes have imported before they start."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class _Tuning:
         return None if self.budget is None else self.budget - self.elapsed - CLOSING_SECONDS
 
     def run(self) -> StudyRecord:
+        warm(PRELOAD)  # a second or two of imports, beside the preparation
         shape = self._prepare()
         families: list[str] = list(dict.fromkeys(("baseline", *self.settings.families)))
         spaces = {name: models.get(name).space(shape) for name in families}
@@ -142,17 +147,23 @@ class _Tuning:
         for told in search.told():
             self._remember(_trial_of(told))
         wanted = self._wanted(search)
-        if self.remaining > 0 if self.remaining is not None else search.asked < (wanted or 0):
+        if self._goes_on(search, wanted):
             with Pool(
                 self.settings.workers,
                 fitter,
                 (str(self.folder), shape, self.metric, self.settings.seed),
-                preload=("modelyard.models.fitting", "modelyard.models.preload"),
+                preload=PRELOAD,
             ) as pool:
                 self._loop(search, pool, wanted)
         record = self._conclude(search, spaces, wanted, resumed)
         write_json(self.project.record("study"), record)
         return record
+
+    def _goes_on(self, search: optuna.Search, wanted: int | None) -> bool:
+        """Whether there is anything to try; a budget that is used up must have led to a model."""
+        if self.remaining is None:
+            return search.asked < (wanted or 0)
+        return self.remaining > 0 or self.best is None
 
     # -- before the loop ------------------------------------------------------------------
 
@@ -233,12 +244,18 @@ class _Tuning:
         """
         live: dict[int, _Live] = {}
         closed: list[tuple[_Live, str]] = []
-        until = None if self.remaining is None else time.monotonic() + self.remaining
+        until = None
+        if self.remaining is not None:
+            # The imports may have used a short budget up; the first trial is started all the same.
+            left = self.remaining if self.best else max(1.0, self.remaining)
+            until = time.monotonic() + left
         while True:
             if not (self._repeatable and live):
                 for worker in pool.idle:
                     if wanted is not None and search.asked >= wanted:
                         break
+                    if self._repeatable and live and search.asked % self.settings.workers == 0:
+                        break  # the rest of a round that a kill had cut: rounds stay as they were
                     if until is not None and time.monotonic() >= until:
                         break
                     if not search.waiting and not search.can_propose:

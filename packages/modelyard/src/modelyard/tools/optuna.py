@@ -99,11 +99,9 @@ class Search:
 
     @property
     def asked(self) -> int:
-        """Trials asked for so far, lost ones not counted."""
+        """Trials asked for so far, those that a kill put back not counted."""
         trials = self._study.get_trials(deepcopy=False)
-        return sum(
-            t.state != TrialState.WAITING and not t.user_attrs.get("lost", False) for t in trials
-        )
+        return sum(trial.state != TrialState.WAITING for trial in trials)
 
     def enqueue(self, family: str, params: Params, origin: Origin) -> None:
         """Queue a configuration. Parameters outside the family's space are kept as they are."""
@@ -168,25 +166,21 @@ class Search:
             self._study.tell(trial, state=TrialState.FAIL)
 
     def told(self) -> list[Told]:
-        """Every finished trial, in order, without those lost to a kill."""
+        """Every finished trial, in order."""
         return [
             _told(trial)
             for trial in self._study.get_trials(deepcopy=False)
-            if trial.state.is_finished() and not trial.user_attrs.get("lost", False)
+            if trial.state.is_finished()
         ]
 
     def _put_back(self) -> None:
-        """Queue again what was in flight when the last coordinator died."""
+        """Let what was in flight when the last coordinator died wait again, in its old place.
+
+        Queued anew, it would stand behind everything that waits, and a study of a set number of
+        trials would end with other trials than one that was never killed.
+        """
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._study._storage.set_trial_user_attr(trial._trial_id, "lost", True)
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            if "family" in trial.params or "family" in trial.user_attrs:
-                attributes = {
-                    key: trial.user_attrs[key]
-                    for key in ("origin", "fixed", "family")
-                    if key in trial.user_attrs
-                }
-                self._study.enqueue_trial(dict(trial.params), user_attrs=attributes)
+            self._study._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
 
 
 def describe(spaces: Mapping[str, Space]) -> dict[str, dict[str, str]]:
