@@ -117,11 +117,13 @@ def md5(path: Path) -> str:
 
 
 def write_rows(path: Path, rows: int, change: dict[int, dict[str, str]] | None = None) -> Path:
-    """The first rows of the churn table; `change` maps a row's number to new values."""
+    """The first rows of the churn table, with a customer's number; `change`: row -> new values."""
     with CHURN.open(newline="", encoding="utf-8") as source:
         reader = csv.DictReader(source)
         kept = [row for row, _ in zip(reader, range(rows), strict=False)]
-        names = list(reader.fieldnames or [])
+        names = ["customer", *(reader.fieldnames or [])]
+    for number, row in enumerate(kept):
+        row["customer"] = f"C{number:05d}"
     for number, values in (change or {}).items():
         kept[number].update(values)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -154,10 +156,10 @@ def own_world(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """customers.csv of 1,000 rows, and november.csv with 400 rows more."""
+    """customers.csv of 1,000 rows, and november.csv with 400 more and one of the old changed."""
     folder = tmp_path_factory.mktemp("tables")
     write_rows(folder / "customers.csv", 1000)
-    write_rows(folder / "november.csv", 1400)
+    write_rows(folder / "november.csv", 1400, {7: {"monthly_charges": "111.1"}})
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -82,6 +83,18 @@ def test_an_error_as_text_holds_its_three_parts(kind: type[ModelyardError]) -> N
         "Next: mend it",
     ]
     assert str(kind("It broke.")) == "It broke."
+
+
+def test_every_error_that_is_raised_says_why_and_what_next() -> None:
+    names = {kind.__name__ for kind in CLASSES}
+    dumb = []
+    for path in sorted(Path(errors.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in names:
+                given = {keyword.arg for keyword in node.keywords}
+                if not given >= {"why", "next_step"}:
+                    dumb.append(f"{path.name}:{node.lineno} {ast.unparse(node.args[0])}")
+    assert dumb == []
 
 
 def test_the_program_prints_what_why_and_next_to_stderr(tmp_path: Path) -> None:

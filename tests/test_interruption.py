@@ -26,7 +26,7 @@ from modelyard import line
 pytestmark = pytest.mark.journey
 
 PROGRAM = str(Path(sys.executable).with_name("modelyard"))
-TRIALS = 10
+TRIALS = 8
 SMALL = (
     *("-S", f"tune.trials={TRIALS}", "-S", "tune.families=[linear, boosting]"),
     *("-S", "tune.folds=2", "-S", "gate.resamples=200"),
@@ -74,6 +74,15 @@ def whole(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("whole") / "small"
     shutil.copytree(fresh, copy, symlinks=True)
     call(copy, PROGRAM, "run", "--no-release", *SMALL)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def released(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same project after its release."""
+    copy = tmp_path_factory.mktemp("released") / "small"
+    shutil.copytree(whole, copy, symlinks=True)
+    call(copy, PROGRAM, "run", *SMALL)
     return copy
 
 
@@ -250,9 +259,7 @@ def test_killed_in_every_stage_and_run_again(fresh: Path, whole: Path, tmp_path:
     [
         ("tracking", lambda root: "track:" in said(root)),
         ("the registered version", lambda root: rows(root, "model_versions")),
-        ("the alias", lambda root: rows(root, "registered_model_aliases")),
         ("the champion's record", lambda root: (root / "records/champion.json").exists()),
-        ("the audit line", lambda root: (root / "records/audit.jsonl").exists()),
         ("the commit", lambda root: b"release: " in head_log(root)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -268,8 +275,6 @@ def test_killed_while_tracking_or_releasing_it_is_released_once(
         run.wait()
     nothing_half(here)
     call(here, PROGRAM, "run", *SMALL)
-    released_once(here)
-    assert "Nothing to do" in call(here, PROGRAM, "run", *SMALL).stdout
     released_once(here)
 
 
@@ -291,12 +296,11 @@ def head_log(folder: Path) -> bytes:
 
 @pytest.mark.parametrize("lost", ["audit", "tag", "commit"])
 def test_a_release_cut_between_two_steps_is_completed(
-    whole: Path, tmp_path: Path, lost: str
+    released: Path, tmp_path: Path, lost: str
 ) -> None:
     """The states that a kill leaves for a few milliseconds, put back by hand."""
     here = tmp_path / "small"
-    shutil.copytree(whole, here, symlinks=True)
-    call(here, PROGRAM, "run", *SMALL)
+    shutil.copytree(released, here, symlinks=True)
     git(here, "tag", "--delete", "model/v1")
     if lost in ("commit", "audit"):
         git(here, "reset", "--quiet", "--mixed", "HEAD^")

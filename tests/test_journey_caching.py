@@ -51,7 +51,7 @@ def test_a_new_split_seed_runs_split_and_what_follows(project: Any) -> None:
     before = schema.stat().st_mtime_ns
     rows = project.record("split")["rows"]
     found = project.json("run", "-S", "split.seed=7", "-S", "gate.champion=ignore")
-    assert found["ran"] == "split tune train evaluate pack gate".split()
+    assert found["ran"] == ["split", "tune", "train", "evaluate", "pack", "gate"]
     assert schema.stat().st_mtime_ns == before
     assert project.record("split")["seed"] == 7
     assert sum(project.record("split")["rows"].values()) == sum(rows.values())
@@ -64,13 +64,18 @@ def test_a_new_split_seed_runs_split_and_what_follows(project: Any) -> None:
 
 
 def test_dvc_repro_by_hand_and_then_a_run_that_only_records(project: Any, tmp_path: Path) -> None:
-    project.edit("  seed: 0\n", "  seed: 5\n")
-    project.git("commit", "-am", "feat: another seed")
+    project.edit("  folds: 2\n", "  folds: 3\n")
+    project.git("commit", "-am", "feat: another fold")
     said = project.tool("dvc", "repro").stdout
     ran = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
-    assert ran == "tune train evaluate pack gate".split()
-    assert project.record("study")["seed"] == 5
+    assert ran == ["tune", "train", "evaluate", "pack", "gate"]
+    assert project.record("study")["folds"] == 3
 
+    found = project.json("run", "--no-release")
+    assert found["ran"] == []
+    assert found["released"] is None
+    assert len(project.json("runs")) == 2
+    assert project.record("champion")["version"] == "1"
     found = project.json("run")
     assert found["ran"] == []
     assert found["released"]["version"] == "2"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,7 @@ import pytest
 pytestmark = pytest.mark.journey
 
 
-def rows_of(path: Path) -> Counter[tuple[str, ...]]:
-    with path.open(newline="") as file:
-        return Counter(tuple(row) for row in csv.reader(file))
-
-
-def test_log_and_diff_count_what_changed(grown: Any, tables: Path) -> None:
+def test_log_and_diff_count_what_changed(grown: Any) -> None:
     newest, oldest = grown.json("data", "log")
     assert (newest["version"], newest["message"], newest["rows"]) == ("v2", "November", 1400)
     assert (oldest["version"], oldest["rows"], oldest["current"]) == ("v1", 1000, False)
@@ -26,12 +19,8 @@ def test_log_and_diff_count_what_changed(grown: Any, tables: Path) -> None:
     assert grown.git("status", "--porcelain") == ""
 
     found = grown.json("data", "diff", "v1", "v2")
-    old, new = rows_of(tables / "customers.csv"), rows_of(tables / "november.csv")
     assert (found["rows_before"], found["rows_after"]) == (1000, 1400)
-    assert found["added"] - found["removed"] == 400
-    assert found["added"] == sum((new - old).values())
-    assert found["removed"] == sum((old - new).values()) == 0
-    assert not found["schema_changes"]
+    assert (found["added"], found["removed"], found["changed"]) == (400, 0, 1)
     backwards = grown.json("data", "diff", "v2", "v1")
     assert (backwards["added"], backwards["removed"]) == (0, 400)
     assert "400 added" in grown.cli("data", "diff").stdout
@@ -105,7 +94,7 @@ def test_invalid_data_changes_nothing(project: Any, tmp_path: Path) -> None:
 
 def test_edited_data_is_never_lost(project: Any) -> None:
     text = project.table.read_text()
-    project.table.write_text(text + text.splitlines()[5] + "\n")
+    project.table.write_text(text + text.splitlines()[5].replace("C00004", "C90000") + "\n")
     edited = project.table.read_bytes()
     for command in (["run"], ["data", "checkout", "v1"]):
         done = project.cli(*command, code=2)

@@ -40,7 +40,7 @@ def test_a_worse_challenger_is_refused(project: Any) -> None:
     others = [
         column["name"]
         for column in project.record("schema")["columns"]
-        if column["name"] not in kept | {"churn"}
+        if column["name"] not in kept | {"churn", "customer"}
     ]
     done = project.cli("run", "-S", f"data.exclude={json.dumps(others)}", code=3)
     assert "is worse than champion v1" in done.stderr
@@ -68,18 +68,10 @@ def test_a_worse_challenger_is_refused(project: Any) -> None:
     assert standing(project) == before
 
 
-def test_better_is_demanded_where_the_rule_says_so(grown: Any, released: Any) -> None:
+def test_a_challenger_that_is_not_worse_passes(grown: Any, released: Any) -> None:
     compared = grown.record("gate")["comparison"]
     assert compared["champion_version"] == "1"
     assert compared["champion_digest"] == released.record("champion")["package_digest"]
     assert compared["high"] >= -0.03
     assert compared["rows"] == grown.record("evaluate")["rows"]
     assert grown.record("champion")["version"] == "2"
-
-
-def test_no_release_on_demand(project: Any) -> None:
-    before = standing(project)
-    found = project.json("run", "--no-release", "-S", "tune.folds=3")
-    assert found["released"] is None
-    assert found["run_id"]
-    assert standing(project) == before

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.journey
 
-RECORDS = "schema ingest split study train evaluate pack gate champion".split()
+RECORDS = ["schema", "ingest", "split", "study", "train", "evaluate", "pack", "gate", "champion"]
 
 
 def test_records_metrics_and_release(released: Any) -> None:

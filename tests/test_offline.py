@@ -17,8 +17,10 @@ MODELYARD = str(Path(sys.executable).with_name("modelyard"))
 def sealed(trace: Path, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command without a network, noting every attempt to connect."""
     return subprocess.run(
-        ["strace", "-f", "-qq", "-e", "trace=connect,sendto", "-o", str(trace)]
-        + ["unshare", "--net", *command],
+        [
+            *("strace", "-f", "-qq", "-e", "trace=connect,sendto", "-o", str(trace)),
+            *("unshare", "--net", *command),
+        ],
         cwd=cwd,
         capture_output=True,
         text=True,

@@ -64,7 +64,7 @@ def test_what_is_wrong_is_named(sections: dict[str, Any], words: str) -> None:
 def test_overrides_are_read_as_yaml() -> None:
     tree = project.parse_overrides(["tune.budget=30s", "split.test=0.3", "data.exclude=[a, b]"])
     assert tree == {
-        "tune": {"budget": "30s"},
+        "tune": {"budget": "30s", "trials": None},
         "split": {"test": 0.3},
         "data": {"exclude": ["a", "b"]},
     }

@@ -219,13 +219,14 @@ def _walk(
     failure.unlink(missing_ok=True)
     os.environ[FAILURE_FILE] = str(failure)
     os.environ[RUN_PROCESS] = str(os.getpid())
+    restored: list[str] = []
     try:
         return None, tuple(
             dvc.reproduce(
                 here.root,
                 force=force,
                 begun=_import_ahead,
-                restored=lambda name: say(f"{name}: seen before, restored from the cache"),
+                restored=restored.append,
             )
         )
     except ModelyardError as error:
@@ -234,6 +235,8 @@ def _walk(
             return known, ("gate",)
         raise (known or error) from error
     finally:
+        if restored:
+            say(f"seen before, restored from the cache: {', '.join(restored)}")
         os.environ.pop(FAILURE_FILE, None)
         os.environ.pop(RUN_PROCESS, None)
         failure.unlink(missing_ok=True)
@@ -275,6 +278,8 @@ def _fresh_verdict(here: Project, refused: GateRefused | None) -> GateRecord:
         return verdict
     if now.package_digest in (verdict.candidate_digest, verdict.champion_digest):
         return verdict
+    if now.model_digest == verdict.model_digest:
+        return verdict
     if champion.released(here, verdict.candidate_digest):
         return verdict
     from modelyard.stages.gate import gate
@@ -298,7 +303,7 @@ def _after(
     settled = (
         now is not None
         and not ran
-        and now.package_digest == verdict.candidate_digest
+        and now.model_digest == verdict.model_digest
         and champion.is_whole(here, now)
     )
     run_id, released, note = None, None, ""
@@ -315,6 +320,8 @@ def _after(
     origin = lineages.after_run(here, origin)
     run_id = track.track(here, origin, verdict, pictures=plots.draw(here), started=started)
     past = champion.released(here, verdict.candidate_digest)
+    if now is not None and not past and now.model_digest == verdict.model_digest:
+        note = f"The same model as champion v{now.version}: there is nothing to release."
     if refused is None and verdict.passed and release:
         if past and now and now.package_digest != verdict.candidate_digest:
             note = (

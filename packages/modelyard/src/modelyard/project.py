@@ -233,25 +233,35 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
         if not equals or len(path) < 2:
             raise UsageError(
                 f"-S {pair!r} is not of the form section.key=value.",
+                why="It names one key of one section of modelyard.yaml and its value.",
                 next_step="modelyard run -S tune.budget=30s",
             )
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise UsageError(f"-S {pair!r}: the value is not YAML.", why=str(error)) from error
+            raise UsageError(
+                f"-S {pair!r}: the value is not YAML.",
+                why=str(error),
+                next_step="quote the option for the shell: -S 'tune.families=[linear, boosting]'",
+            ) from error
         node: dict[str, Any] = tree.setdefault(path[0], {})
         for part in path[1:-1]:
             inner = node.setdefault(part, {})
             if not isinstance(inner, dict):
                 raise UsageError(
                     f"-S {pair!r} goes below a key that another -S has given a value.",
+                    why=f"{path[-2]} cannot be both a value and a group of keys.",
                     next_step="modelyard config",
                 )
             node = inner
         node[path[-1]] = value
     _refuse_unknown(tree, Settings, "-S", ())
-    if "tune" in tree and "trials" in tree["tune"] and "budget" not in tree["tune"]:
-        tree["tune"]["budget"] = None
+    # The clock and a number of trials exclude each other: what is asked for replaces the other.
+    asked = tree.get("tune", {})
+    for key, other in (("trials", "budget"), ("budget", "trials")):
+        if key in asked and other not in asked:
+            asked[other] = None
+            break
     return tree
 
 
@@ -280,9 +290,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f"{path.name} is not valid YAML.", why=str(error), next_step=f"edit {path}"
         ) from error
     except OSError as error:
-        raise UsageError(f"{path.name} cannot be read.", why=str(error)) from error
+        raise UsageError(
+            f"{path.name} cannot be read.", why=str(error), next_step=f"ls -l {path}"
+        ) from error
     if not isinstance(tree, dict):
-        raise UsageError(f"{path.name} must hold sections, such as `project:` and `data:`.")
+        raise UsageError(
+            f"{path.name} must hold sections, such as `project:` and `data:`.",
+            why=f"It holds {type(tree).__name__ if tree is not None else 'nothing'} at its top.",
+            next_step=f"edit {path}; `modelyard config` lists every key",
+        )
     for section, values in tree.items():
         if values is None:
             tree[section] = {}

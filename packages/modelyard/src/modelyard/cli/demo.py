@@ -55,10 +55,10 @@ def command(folder: Path, budget: str, replace: bool) -> None:
         click.echo(f"{mark} {text}")
     click.echo(
         f"\n  report   {folder}/reports/index.html\n"
-        f"  runs     {folder}/mlflow.db (mlflow ui --backend-store-uri sqlite:///mlflow.db)\n"
+        f"  runs     {folder}/mlflow.db\n"
         f"  package  {folder}/package/\n"
         f"\nDone in {time.monotonic() - started:.0f} s. Next:\n"
         f"  cd {folder}\n"
         "  modelyard runs\n"
-        "  modelyard trace model/v2"
+        "  mlflow ui --backend-store-uri sqlite:///mlflow.db"
     )

@@ -46,7 +46,7 @@ def command(
         click.echo(f"  {path}")
     click.secho("Inferred:", bold=True)
     for what, value, why in made.inferred:
-        click.echo(f"  {what:<10} {value}  ({why})")
+        click.echo(f"  {what:<10} {value}  ({why})" if why else f"  {what:<10} {value}")
     for note in made.notes:
         click.echo(f"  note: {note}")
     if not dry_run:

@@ -66,10 +66,9 @@ def print_summary(here: project.Project, summary: line.RunSummary) -> None:
         f"  package  {here.package.relative_to(here.root)}/\n"
         f"  runs     {here.settings.track.uri}"
     )
-    click.echo(
-        "\nNext:  modelyard runs  ·  modelyard predict TABLE.csv -o scored.csv  ·  "
-        "mlflow ui --backend-store-uri sqlite:///mlflow.db"
-    )
+    uri = here.settings.track.uri
+    last = f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else uri
+    click.echo(f"\nNext:  modelyard runs  ·  modelyard predict TABLE.csv -o scored.csv  ·  {last}")
 
 
 def print_leaderboard(study: StudyRecord, rows: int = 6) -> None:

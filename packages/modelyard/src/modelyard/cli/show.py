@@ -29,6 +29,9 @@ from modelyard.settings import Settings
 PLAIN_EVERY = 5.0
 """Without a TTY a line of progress is printed at most this often, in seconds."""
 
+WIDTH = 88
+"""Characters of a stage's summary."""
+
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -97,7 +100,9 @@ class StageLine:
         """Replace the live line by what the stage found."""
         self._stop()
         mark = click.style("✓", fg="green")
-        click.echo(f"{mark} {self.name:<9} {summary(record):<84} {seconds:5.1f} s")
+        text = summary(record)
+        text = text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+        click.echo(f"{mark} {self.name:<9} {text:<{WIDTH}} {seconds:5.1f} s")
 
     def _draw(self) -> None:
         started = time.monotonic()
@@ -149,10 +154,7 @@ def summary(record: Record) -> str:
             f"parity {r.parity_difference:.1e} on {r.parity_rows:,} + {r.parity_mutated_rows:,} "
             f"rows · model {r.model_digest[:12]}"
         ),
-        GateRecord: lambda r: (
-            ("passed: " if r.passed else "refused: ")
-            + (r.checks[-1].message if r.checks else "no checks are set")
-        ),
+        GateRecord: lambda r: f"passed, {len(r.checks)} checks" if r.passed else "refused",
     }
     return say[type(record)](record)
 
@@ -162,7 +164,9 @@ def _ingest(record: IngestRecord) -> str:
     text = f"{record.rows:,} rows"
     if record.target_missing:
         text += f" ({record.target_missing:,} without a target dropped)"
-    return text + f" · {found} finding{'' if found == 1 else 's'}"
+    if found:
+        text += f" · {found} finding{'' if found == 1 else 's'}: {record.findings[0].message}"
+    return text
 
 
 def _study(record: StudyRecord) -> str:

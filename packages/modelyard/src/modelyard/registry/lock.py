@@ -1,10 +1,15 @@
-"""One run at a time in a project: a lock that the system drops when its holder dies."""
+"""One run at a time in a project: a lock that the system drops when its holder dies.
+
+Who takes it also clears away what a killed process was still writing.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +17,11 @@ from datetime import datetime
 
 from modelyard.errors import LockHeld
 from modelyard.project import Project
+
+PLACES = (".", "data/interim", "data/raw", "records", "plots", "reports", ".modelyard/champions")
+"""Where files and folders are written under a temporary name first."""
+
+_PART = re.compile(r"\.(?:.+)\.(\d+)\.parts?")
 
 
 @contextmanager
@@ -36,10 +46,35 @@ def hold(project: Project, command: str) -> Iterator[None]:
         file.truncate(0)
         json.dump({"pid": os.getpid(), "command": command, "since": time.time()}, file)
         file.flush()
+        clear(project)
         try:
             yield
         finally:
             file.truncate(0)
+
+
+def clear(project: Project) -> None:
+    """Remove `.NAME.PROCESS.part` of processes that are gone: git would show them as changes."""
+    for place in PLACES:
+        folder = project.root / place
+        for path in folder.iterdir() if folder.is_dir() else ():
+            found = _PART.fullmatch(path.name)
+            if found is None or _lives(int(found[1])):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def _holder(text: str) -> str:

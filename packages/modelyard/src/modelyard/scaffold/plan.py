@@ -124,6 +124,7 @@ def project_name(folder: Path, wanted: str | None) -> str:
     if not plain:
         raise UsageError(
             f"The folder's name {folder.name!r} has no letter to make a project's name of.",
+            why="A name is letters, digits, - and _, and starts with a letter.",
             next_step="modelyard init … -S project.name=churn",
         )
     return plain

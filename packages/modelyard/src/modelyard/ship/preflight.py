@@ -62,5 +62,6 @@ def _fetch(project: Project) -> None:
     if not project.data.is_file():
         raise DataInvalid(
             f"The table {where} could not be fetched from DVC's cache or remote.",
+            why=f"{project.data_pointer.name} names it, and it was still not there afterwards.",
             next_step="dvc pull, or: modelyard data add TABLE.csv -m 'Again'",
         )

@@ -38,7 +38,9 @@ def release(
     """
     now = champion.current(project)
     digest = verdict.candidate_digest
-    if now is not None and now.package_digest == digest and champion.is_whole(project, now):
+    # The same model packed again (its lineage differs) would be a release of nothing.
+    same = now is not None and now.model_digest == verdict.model_digest
+    if now is not None and same and champion.is_whole(project, now):
         return None
     packed = read_json(project.record("pack"), PackRecord)
     evaluation = read_json(project.record("evaluate"), EvaluateRecord)

@@ -32,14 +32,26 @@ def rollback(project: Project, version: str = "", *, why: str = "") -> ChampionR
         now = champion.current(project)
         lines = champion.audit(project)
         if now is None or not lines:
-            raise UsageError("Nothing was released yet.", next_step="modelyard run")
+            raise UsageError(
+                "Nothing was released yet.",
+                why="The audit of releases is empty.",
+                next_step="modelyard run",
+            )
         wanted = version.removeprefix("model/").removeprefix("v") or _before(project, now)
         target = next((line for line in lines if line.to_version == wanted), None)
         if target is None:
             known = capped(dict.fromkeys(f"v{line.to_version}" for line in lines))
-            raise UsageError(f"There is no release v{wanted}.", why=f"Released were: {known}.")
+            raise UsageError(
+                f"There is no release v{wanted}.",
+                why=f"Released were: {known}.",
+                next_step="modelyard runs",
+            )
         if wanted == now.version:
-            raise UsageError(f"v{wanted} is the champion already.")
+            raise UsageError(
+                f"v{wanted} is the champion already.",
+                why=f"It became the champion at {now.since}.",
+                next_step="modelyard runs, which shows the others",
+            )
         package = champion.package_of(project, wanted, target.package_digest)
         try:
             Scorer(package).check_golden()
@@ -52,7 +64,9 @@ def rollback(project: Project, version: str = "", *, why: str = "") -> ChampionR
         content = git.show(project.root, f"model/v{wanted}:{MOVED[0]}")
         if content is None:
             raise ModelyardError(
-                f"git tag model/v{wanted} is missing.", next_step="git fetch --tags"
+                f"git tag model/v{wanted} is missing.",
+                why="The record of a release is read at its tag.",
+                next_step="git fetch --tags",
             )
         old = msgspec.json.decode(content, type=ChampionRecord)
         made = msgspec.structs.replace(old, since=now_text())
@@ -77,4 +91,8 @@ def _before(project: Project, now: ChampionRecord) -> str:
     for line in reversed(champion.audit(project)):
         if line.to_version == now.version and line.from_version is not None:
             return line.from_version
-    raise UsageError(f"v{now.version} is the first release: there is none before it.")
+    raise UsageError(
+        f"v{now.version} is the first release: there is none before it.",
+        why="A rollback moves to a release that was made earlier.",
+        next_step="modelyard runs",
+    )

@@ -89,8 +89,11 @@ def _chains(project: Project) -> list[Chain]:
     chains, seen = [], set()
     for run in _runs(project):
         digest = run.tags.get(mlflow.DIGEST_TAG, "")
-        seen.add(digest)
         version, release_commit, released = releases.get(digest, ("", "", None))
+        if released is not None and released.run_id == run.run_id:
+            seen.add(digest)
+        else:
+            version, release_commit, released = "", "", None
         chains.append(
             Chain(
                 data_version=run.tags.get("modelyard.data_version", ""),
@@ -103,7 +106,7 @@ def _chains(project: Project) -> list[Chain]:
                 version=version,
                 release_commit=release_commit,
                 released=released.since if released else "",
-                champion=now is not None and now.package_digest == digest,
+                champion=now is not None and now.run_id == run.run_id,
             )
         )
     # A clone without the store still knows its releases, from the tags' own records.

@@ -214,7 +214,7 @@ def ranked_runs(project: Project, count: int = 20) -> list[RunRow]:
         return []
     mlflow.preflight(project.root, tracking_uri(project))
     found = mlflow.search_runs(open_store(project))
-    versions = {line.package_digest: line.to_version for line in champion.audit(project)}
+    versions = {line.run_id: line.to_version for line in champion.audit(project)}
     now = champion.current(project)
     rows = []
     for run in found:
@@ -232,8 +232,8 @@ def ranked_runs(project: Project, count: int = 20) -> list[RunRow]:
                 family=run.tags.get("modelyard.family", ""),
                 data_version=run.tags.get("modelyard.data_version", ""),
                 gate=run.tags.get("modelyard.gate", ""),
-                version=versions.get(digest),
-                champion=now is not None and now.package_digest == digest,
+                version=versions.get(run.run_id),
+                champion=now is not None and now.run_id == run.run_id,
                 commit=run.tags.get("modelyard.commit", ""),
                 package_digest=digest,
             )

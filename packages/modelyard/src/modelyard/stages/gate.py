@@ -217,12 +217,12 @@ def _against_champion(
         verdict = "is better than" if passed else "is not shown to be better than"
     else:
         passed = high >= -settings.margin
-        verdict = "is not worse than" if passed else "is worse than"
+        verdict = "is not shown to be worse than" if passed else "is worse than"
     return Check(
         name="champion",
         passed=passed,
         figure=improvement,
-        limit=settings.margin if settings.champion == "better" else -settings.margin,
+        limit=settings.margin if settings.champion == "better" else 0.0 - settings.margin,
         message=f"{metric} {verdict} champion v{now.version} "
         f"(improvement {improvement:+.4f}, {interval}, {len(y)} rows{caveat})",
     ), comparison

@@ -100,6 +100,7 @@ def diff(
         raise DataInvalid(
             f"The id column {id_column!r} is in neither table"
             f"{nearest(id_column, new.columns) or '.'}",
+            why="Rows are told apart by it.",
             next_step="edit data.id in modelyard.yaml",
         )
     common = [name for name in new.columns if name in old.columns]

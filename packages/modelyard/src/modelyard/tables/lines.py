@@ -90,7 +90,11 @@ def scan(source: Path | bytes, delimiter: str, width: int, name: str, *, keep: b
                 number += 1
                 line = reader.line_num + 1
         except csv.Error as error:
-            raise DataInvalid(f"{name}, line {line}: {error}.") from error
+            raise DataInvalid(
+                f"{name}, line {line} cannot be read.",
+                why=str(error),
+                next_step="mend that line, or set data.delimiter in modelyard.yaml",
+            ) from error
     if last != [_END]:
         raise DataInvalid(
             f"{name}: a quoted field that opens in or after line {start} never closes.",

@@ -60,7 +60,11 @@ def infer(
     """
     _refuse_absent(frame, data)
     if frame.is_empty():
-        raise DataInvalid("The table has no rows.", next_step="give a table with rows")
+        raise DataInvalid(
+            "The table has no rows.",
+            why="There is nothing to learn from.",
+            next_step="give a table with at least one row",
+        )
     target = read_target(frame[data.target], data, delimiter)
     kept = target.values.is_not_null()
     whole = bool(kept.all())

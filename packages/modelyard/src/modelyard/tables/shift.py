@@ -361,7 +361,7 @@ def _say(reference: ColumnReference, shares: Shares, index: int) -> str:
         elif index == size - 2:
             what = f"from {low:.4g}"
         else:
-            what = f"{low:.4g} to {high:.4g}"
+            what = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
     else:
         what = reference.levels[index] if index < len(reference.levels) else OTHER
         part = reference.name.rpartition(".")[2]

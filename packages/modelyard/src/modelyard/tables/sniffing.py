@@ -73,6 +73,7 @@ def encoding_of(sample: bytes, wanted: str, name: str) -> str:
         except LookupError as error:
             raise UsageError(
                 f"data.encoding {wanted!r} is not an encoding.",
+                why="Python knows none of that name.",
                 next_step="use auto, utf-8, cp1252, latin-1, utf-16, shift_jis, …",
             ) from error
     for bom, encoding in _BOMS:
@@ -125,6 +126,7 @@ def delimiter_of(text: str, wanted: str) -> str:
         if len(chosen) != 1 or chosen in '"\r\n' or ord(chosen) > 127:
             raise UsageError(
                 f"data.delimiter {wanted!r} is not one plain character.",
+                why="Fields are told apart by a single ASCII character that is no quote.",
                 next_step="use auto, ',', ';', '|' or tab",
             )
         return chosen

@@ -76,6 +76,7 @@ def _typed(
         if values is None:
             raise DataInvalid(
                 f"The target {series.name!r} holds {series.dtype}, which cannot be predicted.",
+                why="A class or a number can be predicted.",
                 next_step="name another column: data.target in modelyard.yaml",
             )
         return values, None
@@ -126,6 +127,7 @@ def _task(values: pl.Series, data: DataSection) -> tuple[Task, str]:
     if data.task == "binary" and distinct != 2:
         raise DataInvalid(
             f"The target {name!r} has {distinct} classes, and data.task is binary.",
+            why="A binary target has two.",
             next_step="set data.task: auto in modelyard.yaml",
         )
     if distinct == 2:

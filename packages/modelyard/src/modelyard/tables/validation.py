@@ -180,7 +180,8 @@ def _range(values: pl.Series, column: Column, limit: int) -> Iterator[Violation]
         yield Violation(
             "out-of-range",
             column.name,
-            f"{column.name}: {len(rows)} values lie outside {column.minimum} to {column.maximum} "
+            f"{column.name}: {len(rows)} {'value lies' if len(rows) == 1 else 'values lie'} "
+            f"outside {column.minimum} to {column.maximum} "
             f"({examples(rows, texts, limit)})",
             "warning",
             rows[0] + 1,

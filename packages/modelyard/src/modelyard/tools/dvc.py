@@ -97,7 +97,9 @@ def restore_file(root: Path, md5: str, destination: Path) -> None:
     source = cached_file(root, md5)
     if source is None:
         raise ToolFailed(
-            f"DVC's cache does not hold {destination.name} ({md5[:12]}).", next_step="dvc pull"
+            f"DVC's cache does not hold {destination.name} ({md5[:12]}).",
+            why="It was deleted there, or never fetched to this machine.",
+            next_step="dvc pull",
         )
     part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
     destination.parent.mkdir(parents=True, exist_ok=True)

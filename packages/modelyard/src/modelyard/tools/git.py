@@ -339,7 +339,9 @@ def _call(
     except FileNotFoundError as error:
         if shutil.which("git"):
             raise ToolFailed(
-                f"The folder {folder} does not exist.", next_step="cd into a project"
+                f"The folder {folder} does not exist.",
+                why="git was to be run in it.",
+                next_step="cd into a project",
             ) from error
         raise ToolFailed(
             "The git program is missing.",

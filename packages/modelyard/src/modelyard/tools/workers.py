@@ -92,6 +92,7 @@ class Pool:
             try:
                 answers.append((index, Answer(task, *self._pipes[index].recv())))
             except (EOFError, OSError):
+                self._processes[index].join(timeout=2)  # until it has, there is no exit code
                 code = self._processes[index].exitcode
                 raise ChildProcessError(
                     f"a worker process ended by itself (exit code {code}); "

@@ -44,7 +44,9 @@ def add(
     """
     if not message.strip():
         raise UsageError(
-            "A data version needs a message.", next_step='modelyard data add TABLE -m "What is new"'
+            "A data version needs a message.",
+            why="The log and the tag show it.",
+            next_step='modelyard data add TABLE -m "What is new"',
         )
     with hold(project, "modelyard data add"):
         recovered = transaction.recover(project)
@@ -54,6 +56,7 @@ def add(
         if append and in_place:
             raise UsageError(
                 f"{table} is the working table: it cannot be appended to itself.",
+                why="Every row would stand in it twice.",
                 next_step=f"modelyard data add {table} -m MESSAGE, without --append",
             )
         raw = content.read(project, source)

@@ -46,6 +46,7 @@ def newest_two(project: Project) -> tuple[str, str]:
         raise UsageError(
             f"There {'is one data version' if names else 'are no data versions'}; a comparison "
             "needs two.",
+            why="Without arguments, the two newest are compared.",
             next_step="modelyard data add TABLE.csv -m MESSAGE",
         )
     return names[-2], names[-1]

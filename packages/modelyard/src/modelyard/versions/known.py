@@ -85,7 +85,11 @@ def pointer_at(project: Project, version: DataVersion) -> bytes:
     """The content of the .dvc file at the version's tag."""
     content = git.show(project.root, f"{version.tag}:{version.path}.dvc")
     if content is None:
-        raise ToolFailed(f"{version.tag} has no {version.path}.dvc.", next_step="git fetch --tags")
+        raise ToolFailed(
+            f"{version.tag} has no {version.path}.dvc.",
+            why="A data version is the pointer file at its git tag.",
+            next_step="git fetch --tags",
+        )
     return content
 
 

@@ -97,7 +97,11 @@ def scores_of(scorer: Scorer, frame: pl.DataFrame) -> Scores:
     try:
         matrix = build(scorer.manifest.features, frame)
     except InputError as error:
-        raise DataInvalid("The table does not fit the signature.", why=error.detail) from error
+        raise DataInvalid(
+            "The table does not fit the signature.",
+            why=error.detail,
+            next_step="mend the table: package/manifest.json lists the model's columns",
+        ) from error
     starts = range(0, len(matrix), _SLICE)
     if len(starts) < 2:
         return scorer.score_matrix(matrix)
@@ -177,12 +181,14 @@ def _refuse_destination(source: Path, destination: Path) -> None:
     if destination.suffix.lower() not in SUFFIXES:
         raise UsageError(
             f"The output {destination.name} must end in .csv, .tsv or .parquet.",
+            why="The ending says the form to write.",
             next_step=f"modelyard predict {source} -o scored.csv",
         )
     if destination.is_dir() or destination.resolve() == source.resolve():
         what = "is a folder" if destination.is_dir() else "is the table itself"
         raise UsageError(
             f"The output {destination} {what}.",
+            why="The scores go to a file of their own.",
             next_step=f"modelyard predict {source} -o scored.csv",
         )
 
@@ -205,7 +211,9 @@ class _Output:
             self.destination.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"The output {self.destination} cannot be written.", why=str(error)
+                f"The output {self.destination} cannot be written.",
+                why=str(error),
+                next_step="choose another place: -o scored.csv",
             ) from error
         self._clean()
         return self

@@ -55,7 +55,11 @@ def known_revisions() -> tuple[frozenset[str], frozenset[str]]:
     """Return every schema revision that the installed MLflow knows, and its newest one(s)."""
     spec = importlib.util.find_spec("mlflow")
     if spec is None or not spec.submodule_search_locations:
-        raise ToolFailed("MLflow is not installed.", next_step="pip install modelyard")
+        raise ToolFailed(
+            "MLflow is not installed.",
+            why="Runs are recorded with it.",
+            next_step="pip install modelyard",
+        )
     folder = Path(next(iter(spec.submodule_search_locations))) / "store/db_migrations/versions"
     known: set[str] = set()
     superseded: set[str] = set()

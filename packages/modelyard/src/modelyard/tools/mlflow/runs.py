@@ -204,7 +204,11 @@ def _search(client: Any, store: Store, query: str, limit: int | None = None) -> 
 def _is(tag: str, value: str) -> str:
     """Return a filter of MLflow's search language; it knows no escape for a quote."""
     if "'" in value or "`" in tag:
-        raise UsageError(f"A tag's value to search for cannot hold a quote: {value!r}.")
+        raise UsageError(
+            f"A tag's value to search for cannot hold a quote: {value!r}.",
+            why="MLflow's search language has no way to write one.",
+            next_step="modelyard runs",
+        )
     return f"tags.`{tag}` = '{value}'"
 
 

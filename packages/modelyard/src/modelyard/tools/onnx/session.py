@@ -24,7 +24,11 @@ def run(graph: bytes, X: Floats) -> Floats:
     session = _session(graph)
     width, outputs = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[1]
     if X.ndim != 2 or X.shape[1] != width:
-        raise ToolFailed(f"The graph takes {width} columns, the matrix has shape {X.shape}.")
+        raise ToolFailed(
+            f"The graph takes {width} columns, the matrix has shape {X.shape}.",
+            why="The graph and the matrix come from different trainings.",
+            next_step="modelyard run --force",
+        )
     scores = np.empty((len(X), outputs), dtype=np.float64)
     for start in range(0, len(X), ROWS):
         part = np.ascontiguousarray(X[start : start + ROWS], dtype=np.float64)
@@ -45,4 +49,8 @@ def _session(graph: bytes) -> Any:
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises pybind classes without a common base
-        raise ToolFailed("onnxruntime cannot open the graph.", why=str(error)) from error
+        raise ToolFailed(
+            "onnxruntime cannot open the graph.",
+            why=str(error),
+            next_step="modelyard doctor ; modelyard run --force",
+        ) from error
