@@ -83,6 +83,11 @@ class Yard:
         return [json.loads(line) for line in lines]
 
     @property
+    def store(self) -> str:
+        """The MLflow store; absolute, since MLflow keeps one connection for each such text."""
+        return f"sqlite:///{self.root}/mlflow.db"
+
+    @property
     def table(self) -> Path:
         """The working table."""
         return self.root / "data/raw/customers.csv"

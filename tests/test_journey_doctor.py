@@ -41,8 +41,9 @@ def test_the_cache_is_deleted(project: Any) -> None:
     found = examined(project, 0)["data"]
     assert found["state"] == "warning"
     assert "cache" in found["message"]
-    assert "dvc pull" in found["fix"]
-    project.tool("dvc", "pull")
+    command = found["fix"].partition(",")[0].split()
+    assert command[:2] == ["dvc", "pull"]
+    project.tool(*command)
     assert "data" not in examined(project, 0)
     assert "Nothing to do" in project.cli("run").stdout
 
@@ -52,7 +53,7 @@ def test_table_and_cache_are_gone(project: Any) -> None:
     content = project.table.read_bytes()
     shutil.rmtree(project.root / ".dvc/cache")
     project.table.unlink()
-    assert examined(project, 1)["data"]["fix"] == "dvc pull"
+    assert examined(project, 1)["data"]["fix"].startswith("dvc pull")
     project.cli("run")
     assert project.table.read_bytes() == content
     assert "data" not in examined(project, 0)

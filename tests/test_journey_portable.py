@@ -29,7 +29,7 @@ def test_a_zipped_project_opens_elsewhere(
     assert len((project.root / "scored.csv").read_text().splitlines()) == 1401
 
     monkeypatch.chdir(project.root)
-    client = mlflow.MlflowClient("sqlite:///mlflow.db", "sqlite:///mlflow.db")
+    client = mlflow.MlflowClient(project.store, project.store)
     experiment = client.get_experiment_by_name("churn")
     assert experiment is not None
     assert not Path(experiment.artifact_location).is_absolute()
@@ -42,7 +42,7 @@ def test_a_zipped_project_opens_elsewhere(
             files = [local] if local.is_file() else [p for p in local.rglob("*") if p.is_file()]
             opened += sum(bool(path.read_bytes() or path.suffix == ".csv") for path in files)
     assert opened > 40
-    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    mlflow.set_tracking_uri(project.store)
     try:
         for version in ("1", "2"):
             assert mlflow.pyfunc.load_model(f"models:/churn/{version}").metadata.signature

@@ -106,7 +106,7 @@ def test_mlflow_holds_the_run_its_trials_and_its_lineage(
     import mlflow
 
     monkeypatch.chdir(project.root)
-    client = mlflow.MlflowClient("sqlite:///mlflow.db")
+    client = mlflow.MlflowClient(project.store)
     experiment = client.get_experiment_by_name("churn")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
@@ -169,7 +169,7 @@ def test_the_champion_of_the_registry_predicts_as_the_command_does(
     frame["contract"] = frame["contract"].astype(object).where(frame["contract"].notna(), None)
     assert frame["contract"].isna().any()
     monkeypatch.chdir(project.root)
-    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    mlflow.set_tracking_uri(project.store)
     try:
         model = mlflow.pyfunc.load_model("models:/churn@champion")
         assert model.metadata.signature is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_a_budget_ends_the_study_and_a_larger_one_goes_on(tmp_path: Path) -> Non
     seen = []
     record = tune(here, seen.append)
     assert record.budget_seconds == 15
-    assert record.seconds < 25
+    assert record.seconds < 60  # the clock ended it, not the number of trials
     assert [progress.finished for progress in seen] == list(range(1, len(seen) + 1))
     count = len(record.trials)
     again = tune(project.load(here.root))
@@ -112,6 +113,13 @@ def test_a_budget_ends_the_study_and_a_larger_one_goes_on(tmp_path: Path) -> Non
     more = tune(project.load(here.root))
     assert len(more.trials) > count
     assert [t.number for t in more.trials] == list(range(len(more.trials)))
+
+
+def test_a_budget_that_the_imports_used_up_still_ends_with_a_model(tmp_path: Path) -> None:
+    here = make(tmp_path / "short", tune={**FAST, "budget": "2s"})
+    record = tune(here, started=time.time() - 10)
+    assert record.chosen
+    assert record.trials[0].state == "complete"
 
 
 def test_hopeless_trials_are_dropped_and_cost_less(tmp_path: Path) -> None:

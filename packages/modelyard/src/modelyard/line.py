@@ -125,8 +125,8 @@ def run_stage(
             result = function(here, notify or (lambda progress: None), started=process_started)
         else:
             result = function(here)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except Exception as error:
+        if not _no_room(error):
             raise
         raise ModelyardError(
             f"There is no room on the disk for what {name} writes.",
@@ -135,6 +135,14 @@ def run_stage(
         ) from error
     assert isinstance(result, Record)
     return result
+
+
+def _no_room(error: Exception) -> bool:
+    """Whether the disk, the quota or the file's largest size is used up; polars says it in words."""
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError):
+        return error.errno in numbers
+    return any(f"(os error {number})" in str(error) for number in numbers)
 
 
 def note_failure(path: str, error: BaseException) -> None:

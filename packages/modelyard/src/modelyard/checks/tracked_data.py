@@ -11,6 +11,8 @@ def check(project: Project) -> list[Finding]:
     """Compare the working table with its pointer and the cache."""
     data = project.settings.data.path
     pointer = dvc.pointer_md5(project.data_pointer)
+    # Named: a bare `dvc pull` stops at the stages' outputs, which no remote need have.
+    pull = f"dvc pull {project.data_pointer.relative_to(project.root)}"
     if pointer is None:
         return [
             Finding(
@@ -22,7 +24,7 @@ def check(project: Project) -> list[Finding]:
         ]
     in_cache = dvc.cache_has(project.root, pointer)
     if not project.data.is_file():
-        fix = "dvc checkout" if in_cache else "dvc pull"
+        fix = "dvc checkout" if in_cache else pull
         return [Finding("data", "error", f"{data} is missing from the working tree", fix)]
     if dvc.file_md5(project.data) != pointer:
         return [
@@ -39,7 +41,7 @@ def check(project: Project) -> list[Finding]:
                 "data",
                 "warning",
                 "DVC's cache does not hold the working version: it cannot be reverted to",
-                "dvc pull, or: dvc commit",
+                f"{pull}, or: dvc commit",
             )
         ]
     return [Finding("data", "ok", f"{data} is {pointer[:12]}, in the cache")]
