@@ -30,7 +30,7 @@ run: setup ## build the demonstration project in ./demo-project
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/modelyard demo $(DEMO) --replace
 
 test: setup lint ## lint, then every test
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 journeys: setup ## only the tests that run whole commands on real data
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m journey
