@@ -4,14 +4,13 @@
 
 Target: at most 25 s. A stage's time is its process's whole life, from its start to its end, imports
 included; "between" is what passes outside the stages: DVC's bookkeeping, tracking, the release.
-With --profile every process is run under cProfile, and its figures are left in FOLDER (for
-`python -m pstats`); the times printed are then larger than they would be.
+With --profile the run's own process works under cProfile, and every stage but tune is run once more
+under it afterwards; the figures are left in FOLDER, for `python -m pstats`.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -55,8 +54,9 @@ class Watch(threading.Thread):
                     return
                 name = words[-1]
                 self._known[child.pid] = name
-            began = self.lives.get(name, (child.create_time(), 0.0))[0]
-            self.lives[name] = (began, time.time())
+            # Not its create_time: that is counted from the boot time, which is in whole seconds.
+            now = time.time()
+            self.lives[name] = (self.lives.get(name, (now, now))[0], now)
         except psutil.Error:
             return
 
@@ -70,14 +70,14 @@ def once(folder: Path, budget: float, profile: Path | None) -> dict[str, float]:
          "-S", f"tune.budget={budget:g}s"],
         folder,
     )  # fmt: skip
-    environment = measure.environment()
+    command = [modelyard, "run"]
     if profile is not None:
-        environment["PATH"] = f"{_profiling(folder, profile)}{os.pathsep}{environment['PATH']}"
-        modelyard = str(folder / "bin/modelyard")
+        profile.mkdir(parents=True, exist_ok=True)
+        command = _profiled(profile / "run", command)
     started = time.time()
     with (folder / "said.txt").open("w+") as said:
         process = subprocess.Popen(
-            [modelyard, "run"], cwd=folder / "bench", env=environment, stdout=said, stderr=said
+            command, cwd=folder / "bench", env=measure.environment(), stdout=said, stderr=said
         )
         watch = Watch(process.pid)
         watch.start()
@@ -87,6 +87,10 @@ def once(folder: Path, budget: float, profile: Path | None) -> dict[str, float]:
         if code:
             said.seek(0)
             raise SystemExit(said.read())
+    for name in STAGES if profile is not None else ():
+        if name != "tune":
+            words = _profiled(profile / name, [modelyard, "stage", name])
+            measure.run(words, folder / "bench")
     spent = {name: watch.lives[name][1] - watch.lives[name][0] for name in STAGES}
     between = total - sum(spent.values())
     first = watch.lives["ingest"][0] - started
@@ -99,22 +103,9 @@ def once(folder: Path, budget: float, profile: Path | None) -> dict[str, float]:
     }
 
 
-def _profiling(folder: Path, profile: Path) -> Path:
-    """A program `modelyard` that runs the real one under cProfile."""
-    profile.mkdir(parents=True, exist_ok=True)
-    program = folder / "bin/modelyard"
-    program.parent.mkdir()
-    program.write_text(
-        f"#!{sys.executable}\n"
-        "import cProfile, sys\n"
-        "from modelyard.cli import invoke\n"
-        "profiler = cProfile.Profile()\n"
-        "code = profiler.runcall(invoke)\n"
-        f"profiler.dump_stats({str(profile.resolve())!r} + '/' + '-'.join(sys.argv[1:3]))\n"
-        "sys.exit(code)\n"
-    )
-    program.chmod(0o755)
-    return program.parent
+def _profiled(figures: Path, command: list[str]) -> list[str]:
+    """The same command under cProfile."""
+    return [sys.executable, "-m", "cProfile", "-o", str(figures.resolve()), *command]
 
 
 def main() -> None:

@@ -302,6 +302,8 @@ def test_fifty_rows_go_all_the_way(finished: Path) -> None:
     assert min(records["split"]["rows"].values()) > 0
     assert records["gate"]["passed"]
     assert records["champion"]["version"] == "1"
+    manifest = json.loads((finished / "package/manifest.json").read_bytes())
+    assert manifest["lineage"]["dirty"] == "false"
     call(finished, PROGRAM, "predict", "data/raw/fifty.csv", "-o", str(finished.parent / "out.csv"))
     assert len((finished.parent / "out.csv").read_text().splitlines()) == 51
 
@@ -396,12 +398,22 @@ def test_a_dirty_tree_is_recorded_with_a_patch_that_applies(released: Path) -> N
 
 
 @pytest.mark.journey
-def test_a_deleted_dvc_cache_costs_nothing_that_the_remote_holds(released: Path) -> None:
-    raw = (released / "data/raw/fifty.csv").read_bytes()
+def test_a_deleted_dvc_cache_is_filled_again(released: Path) -> None:
+    """The table comes from the remote, the stages run again, and nothing is released anew."""
+    raw, metrics = (released / "data/raw/fifty.csv"), (released / "metrics.json").read_bytes()
+    content = raw.read_bytes()
+    model = json.loads((released / "records/pack.json").read_bytes())["model_digest"]
     shutil.rmtree(released / ".dvc/cache")
-    (released / "data/raw/fifty.csv").unlink()
-    assert "Nothing to do" in call(released, PROGRAM, "run", *SMALL)
-    assert (released / "data/raw/fifty.csv").read_bytes() == raw
+    raw.unlink()
+    call(released, PROGRAM, "run", *SMALL)
+    assert raw.read_bytes() == content
+    assert (released / "metrics.json").read_bytes() == metrics
+    assert json.loads((released / "records/pack.json").read_bytes())["model_digest"] == model
+    assert call(released, "git", "tag", "--list", "model/*") == "model/v1\n"
+    assert (
+        call(released, str(Path(PROGRAM).with_name("dvc")), "status").strip()
+        == "Data and pipelines are up to date."
+    )
 
 
 @pytest.mark.journey
@@ -410,7 +422,7 @@ def test_a_table_that_is_nowhere_is_said_and_nothing_else_is_touched(released: P
     shutil.rmtree(released / ".dvc-store")
     (released / "data/raw/fifty.csv").unlink()
     before = snapshot(released)
-    said = call(released, PROGRAM, "run", *SMALL, code=1)
+    said = call(released, PROGRAM, "run", *SMALL, code=4)
     complete(said)
     assert "fifty.csv" in said
     assert "modelyard data" in said

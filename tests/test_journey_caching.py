@@ -87,7 +87,7 @@ def test_dvc_repro_by_hand_and_then_a_run_that_only_records(project: Any, tmp_pa
     assert shown[""]["data"]["metrics.json"]["data"] == json.loads(project.metrics)
     changed = json.loads(project.tool("dvc", "metrics", "diff", "model/v1", "--json").stdout)
     old = json.loads(project.git("show", "model/v1:metrics.json"))
-    assert changed["diff"]["metrics.json"]["roc_auc"]["old"] == old["roc_auc"]
+    assert changed["metrics.json"]["roc_auc"]["old"] == old["roc_auc"]
     project.tool("dvc", "plots", "show", "-o", tmp_path / "plots")
     page = (tmp_path / "plots/index.html").read_text()
     assert "roc" in page

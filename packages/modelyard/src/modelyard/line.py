@@ -138,7 +138,7 @@ def run_stage(
 
 
 def _no_room(error: Exception) -> bool:
-    """Whether the disk, the quota or the file's largest size is used up; polars says it in words."""
+    """Whether the disk, the quota or a file's largest size is used up; polars says it in words."""
     numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if isinstance(error, OSError):
         return error.errno in numbers
@@ -258,7 +258,9 @@ def _import_ahead() -> None:
         with suppress(Exception):
             import_module("modelyard.ship.track")
             import_module("modelyard.report.html")
-            import_module("modelyard.tools.mlflow.vendor").load("mlflow")
+            mlflow = import_module("modelyard.tools.mlflow.vendor")
+            mlflow.load("mlflow.store.tracking.sqlalchemy_store")
+            mlflow.load("mlflow.tracking")
 
     threading.Thread(target=load, daemon=True).start()
 
@@ -326,7 +328,8 @@ def _after(
 
     say("track: recording the run and its trials in MLflow")
     origin = lineages.after_run(here, origin)
-    run_id = track.track(here, origin, verdict, pictures=plots.draw(here), started=started)
+    pictures = plots.draw(here)
+    run_id = track.track(here, origin, verdict, pictures=pictures, started=started)
     past = champion.released(here, verdict.candidate_digest)
     if now is not None and not past and now.model_digest == verdict.model_digest:
         note = f"The same model as champion v{now.version}: there is nothing to release."
@@ -340,7 +343,7 @@ def _after(
             released = releases.release(here, verdict, run_id, origin, why=why)
             if released:
                 say(f"release: {released.model} v{released.version} is the champion")
-    html.write(here, {"lineage": origin.tags() | {"modelyard.run_id": run_id}})
+    html.write(here, {"lineage": origin.tags() | {"modelyard.run_id": run_id}}, pictures)
     if refused is not None:
         raise refused
     return RunSummary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,8 @@ OWN_FILES = (
     "overrides.yaml",
 )
 """What a run itself writes and git keeps: a change there does not make the tree dirty."""
+
+_PART = re.compile(r"\.[^/]+\.\d+\.part(/|$)")
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,9 @@ def split_identity(project: Project) -> str:
 
 
 def _own(path: str) -> bool:
+    # pack asks while it writes its package under a temporary name, which git would call a change.
+    if _PART.match(path):
+        return True
     return any(path == own or path.startswith(own + "/") for own in OWN_FILES)
 
 

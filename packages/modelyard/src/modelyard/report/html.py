@@ -48,22 +48,27 @@ LINEAGE_NAMES = {
 }
 
 
-def write(project: Project, extra: Mapping[str, Any]) -> Path:
+def write(
+    project: Project, extra: Mapping[str, Any], pictures: Mapping[str, str] | None = None
+) -> Path:
     """Write `reports/index.html`, whole or not at all, and return its path.
 
     Args:
         project: whose records are read; each may be missing, its section then says so.
         extra: what no record holds. `lineage`: name -> text.
+        pictures: what `plots.draw` gave, where it was called already.
 
     Raises:
         ModelyardError: a record is there and cannot be read.
     """
     path = project.reports / "index.html"
-    write_bytes(path, page(project, extra).encode())
+    write_bytes(path, page(project, extra, pictures).encode())
     return path
 
 
-def page(project: Project, extra: Mapping[str, Any]) -> str:
+def page(
+    project: Project, extra: Mapping[str, Any], pictures: Mapping[str, str] | None = None
+) -> str:
     """The page as text; see `write`."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -83,7 +88,8 @@ def page(project: Project, extra: Mapping[str, Any]) -> str:
         "metric": _metric_title,
     }
     # Both are ours: pictures escape their texts when they are drawn, the stylesheet has none.
-    drawn = {name: Markup(text) for name, text in plots.draw(project).items()}  # noqa: S704
+    pictures = plots.draw(project) if pictures is None else pictures
+    drawn = {name: Markup(text) for name, text in pictures.items()}  # noqa: S704
     css = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704
     template = environment.get_template("index.html.j2")
     return template.render(view(project, extra), plots=drawn, css=css)
