@@ -101,7 +101,14 @@ def note(
     before: str | None,
     why: str,
 ) -> None:
-    """Append to the audit: who, when, why, from, to. The file is rewritten whole."""
+    """Append to the audit: who, when, why, from, to. The file is rewritten whole.
+
+    A move that the last line tells already is not told again: it was killed before its end.
+    """
+    past = champion.audit(project)
+    told = (action, before, made.package_digest)
+    if past and (past[-1].action, past[-1].from_version, past[-1].package_digest) == told:
+        return
     line = AuditLine(
         action=action,  # type: ignore[arg-type]
         who=git.user(project.root),
@@ -113,7 +120,7 @@ def note(
         package_digest=made.package_digest,
         run_id=made.run_id,
     )
-    lines = [msgspec.json.encode(entry) for entry in (*champion.audit(project), line)]
+    lines = [msgspec.json.encode(entry) for entry in (*past, line)]
     write_bytes(project.audit, b"\n".join(lines) + b"\n")
 
 

@@ -34,7 +34,7 @@ CLOSING_SECONDS = 0.5
 """Kept back from the budget for choosing and writing."""
 
 GRACE = 300.0
-"""Seconds by which a budget is stretched, at most, for the first complete trial."""
+"""Seconds by which a budget is stretched, at most, for the first complete trial of a real family."""
 
 SPARED_FOLDS = 2
 """No trial is dropped before it was seen on this many folds."""
@@ -115,6 +115,13 @@ class _Tuning:
         self._seen: set[str] = set()
         self._errors: dict[int, str] = {}
         self._late = 0.0
+        self._complete: set[str] = set()
+
+    @property
+    def _empty_handed(self) -> bool:
+        """No family has a complete trial yet, or the baseline alone has one."""
+        real = {*self.settings.families} - {"baseline"}
+        return not self._complete or bool(real and self._complete == {"baseline"})
 
     @property
     def _repeatable(self) -> bool:
@@ -269,9 +276,9 @@ class _Tuning:
             if not live:
                 return
             answers = pool.wait(until)
-            if not answers and self.best is None and until is not None and self._late < GRACE:
-                # A budget that ends before the first trial does is stretched: no model at all
-                # would help nobody.
+            if not answers and self._empty_handed and until is not None and self._late < GRACE:
+                # A budget that ends before the first trial does is stretched: no model at all, or
+                # none that the gate could pass, would help nobody.
                 until += 1.0
                 self._late += 1.0
                 continue
@@ -393,6 +400,7 @@ class _Tuning:
         self._seen.add(trial.family)
         if trial.score is None:
             return
+        self._complete.add(trial.family)
         if (
             self.best is None
             or self.best.score is None
