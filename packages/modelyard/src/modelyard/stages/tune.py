@@ -34,7 +34,7 @@ CLOSING_SECONDS = 0.5
 """Kept back from the budget for choosing and writing."""
 
 GRACE = 300.0
-"""Seconds by which a budget is stretched, at most, for the first complete trial of a real family."""
+"""Seconds by which a budget is stretched, at most, for a first trial better than the baseline."""
 
 SPARED_FOLDS = 2
 """No trial is dropped before it was seen on this many folds."""
