@@ -12,7 +12,7 @@ pytestmark = pytest.mark.journey
 
 
 def test_the_story_is_true(folder: Any) -> None:
-    said = folder.cli("demo", "flights", "--budget", "12s").stdout
+    said = folder.cli("demo", "flights", "--budget", "25s").stdout
     project = type(folder)(folder.root / "flights")
 
     merges = project.git("log", "--merges", "--format=%s").splitlines()
