@@ -8,7 +8,7 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup run test journeys lint format types imports spelling lock lock-check docs docs-check bench clean
+.PHONY: help setup run test journeys lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,8 +64,11 @@ docs: setup ## write the generated pages
 docs-check: setup ## the generated pages are up to date
 	@$(BIN)/python docs/generate.py --check
 
-bench: setup ## the benchmarks behind the README's figures
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: setup ## the benchmarks behind the README's figures (bench-quality apart: an hour)
+	@for script in $(filter-out %/bench_quality.py,$(wildcard benchmarks/bench_*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+bench-quality: setup ## searches of 60 s against FLAML, Optuna and a grid (an hour)
+	@$(BIN)/python benchmarks/bench_quality.py
 
 clean: ## remove what the verbs made
 	rm -rf $(VENV) $(DEMO) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
