@@ -29,11 +29,13 @@ $(VENV)/.stamp: requirements.lock requirements-uv.lock packages/modelyard/pyproj
 run: setup ## build the demonstration project in ./demo-project
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/modelyard demo $(DEMO) --replace
 
+# Two sessions: the unit tests want a machine without a git identity, the journeys one with.
 test: setup lint ## lint, then every test
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile packages/modelyard-serve/tests packages/modelyard/tests
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
 journeys: setup ## only the tests that run whole commands on real data
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m journey
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m journey tests
 
 lint: setup spelling types imports lock-check docs-check ## every static check
 	@$(BIN)/ruff check .

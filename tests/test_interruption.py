@@ -97,6 +97,8 @@ def running(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # Started in the background, this process may ignore Ctrl-C: its child must not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         try:

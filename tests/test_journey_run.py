@@ -95,7 +95,7 @@ def test_the_report_stands_alone(released: Any) -> None:
     assert not re.search(r"url\(\s*[\"']?(?:https?:)?//|@import", page)
     assert "<script src" not in page
     assert page.count("<svg") >= 4
-    assert f"{json.loads(released.metrics)['roc_auc']:.3f}" in page
+    assert f"{json.loads(released.metrics)['roc_auc']:.4f}" in page
     assert released.record("champion")["run_id"] in page
     assert str(released.root) not in page
 
