@@ -40,6 +40,9 @@ FAILURE_FILE = "MODELYARD_FAILURE_FILE"
 RUN_PROCESS = "MODELYARD_RUN_PROCESS"
 """Environment variable: the process of the run, for stages to end with it."""
 
+IMPORTS = "modelyard-imports"
+"""The thread that imports ahead what the end of a run needs."""
+
 TABLE = "data/interim/table.parquet"
 SPLIT = "data/interim/split.parquet"
 
@@ -262,7 +265,7 @@ def _import_ahead() -> None:
             mlflow.load("mlflow.store.tracking.sqlalchemy_store")
             mlflow.load("mlflow.tracking")
 
-    threading.Thread(target=load, daemon=True).start()
+    threading.Thread(target=load, name=IMPORTS, daemon=True).start()
 
 
 def _read_failure(path: Path) -> ModelyardError | None:
@@ -321,6 +324,10 @@ def _after(
     if settled:
         assert now is not None
         return RunSummary(ran, now.run_id, None, now, verdict, report, time.time() - started)
+    # Two threads that import the same modules from both ends can meet in half-made ones.
+    for thread in threading.enumerate():
+        if thread.name == IMPORTS:
+            thread.join()
     # matplotlib and MLflow are heavy: a run that has nothing to do must not wait for them.
     from modelyard.report import html, plots
     from modelyard.ship import release as releases
