@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -244,6 +245,9 @@ def _walk(
         known = _read_failure(failure)
         if isinstance(known, GateRefused):
             return known, ("gate",)
+        # A stage that was stopped before it could say so; DVC itself does not hear Ctrl-C.
+        if known is None and re.search(r"exited with (-2|130)\b", error.why):
+            raise KeyboardInterrupt from error
         raise (known or error) from error
     finally:
         if restored:

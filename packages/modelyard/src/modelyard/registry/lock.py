@@ -55,8 +55,8 @@ def hold(project: Project, command: str) -> Iterator[None]:
 
 def clear(project: Project) -> None:
     """Remove `.NAME.PROCESS.part` of processes that are gone: git would show them as changes."""
-    for place in PLACES:
-        folder = project.root / place
+    studies = (project.state / "studies").glob("*")
+    for folder in (*(project.root / place for place in PLACES), *studies):
         for path in folder.iterdir() if folder.is_dir() else ():
             found = _PART.fullmatch(path.name)
             if found is None or _lives(int(found[1])):

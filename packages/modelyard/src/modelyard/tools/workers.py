@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -118,6 +119,8 @@ class Pool:
 
 def _serve(pipe: Connection, factory: Factory, arguments: tuple[Any, ...]) -> None:
     """The worker's loop: build once, then answer until the pipe closes."""
+    # Ctrl-C reaches the whole group; the coordinator hears it and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
         try:
             work = factory(*arguments)
