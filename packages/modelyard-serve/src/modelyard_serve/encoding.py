@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -136,7 +136,10 @@ def _numbers(feature: Feature, values: Column) -> Matrix:
     if len(infinite):
         _refuse(
             feature,
-            [Problem(int(r), feature.name, "a finite number", "infinity") for r in infinite[:SHOWN]],
+            [
+                Problem(int(r), feature.name, "a finite number", "infinity")
+                for r in infinite[:SHOWN]
+            ],
             len(infinite),
         )
     return out
@@ -145,10 +148,14 @@ def _numbers(feature: Feature, values: Column) -> Matrix:
 def _booleans(feature: Feature, values: Column) -> Matrix:
     if isinstance(values, np.ndarray) and values.dtype.kind == "b":
         return values.astype(np.float64)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        numbers = values.astype(np.float64)
+        if bool(np.all((numbers == 0) | (numbers == 1) | np.isnan(numbers))):
+            return numbers
     out = np.empty(len(values), dtype=np.float64)
     bad: list[Problem] = []
     total = 0
-    words = {word: 0.0 for word in FALSE_WORDS} | {word: 1.0 for word in TRUE_WORDS}
+    words = dict.fromkeys(FALSE_WORDS, 0.0) | dict.fromkeys(TRUE_WORDS, 1.0)
     if len(feature.levels) == 2:
         words |= {feature.levels[0].lower(): 0.0, feature.levels[1].lower(): 1.0}
     for row, value in enumerate(values):
@@ -228,7 +235,7 @@ def _moment(value: Any, time_format: str | None) -> datetime | None:
                 return None
         value = parsed
     if isinstance(value, datetime):
-        return value.astimezone(timezone.utc).replace(tzinfo=None) if value.tzinfo else value
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
     return None

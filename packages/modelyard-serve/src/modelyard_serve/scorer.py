@@ -96,17 +96,21 @@ class Scorer:
         if len(matrix) == 0:
             outputs = np.empty((0, max(1, len(self._classes))), dtype=np.float64)
         else:
-            outputs = self._session.run([OUTPUT], {INPUT: matrix})[0]
+            outputs = np.asarray(self._session.run([OUTPUT], {INPUT: matrix})[0])
         return Scores(outputs, self.decide(outputs))
 
     def decide(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
         """Apply the decision rule: the threshold (binary), the largest (multiclass), or nothing."""
         manifest = self.manifest
         if manifest.task == "regression":
-            return outputs[:, 0]
+            values: NDArray[Any] = outputs[:, 0]
+            return values
         if manifest.task == "binary" and manifest.threshold is not None:
-            return self._classes[(outputs[:, 1] >= manifest.threshold).astype(np.intp)]
-        return self._classes[outputs.argmax(axis=1)]
+            codes = (outputs[:, 1] >= manifest.threshold).astype(np.intp)
+        else:
+            codes = outputs.argmax(axis=1)
+        labels: NDArray[Any] = self._classes[codes]
+        return labels
 
     def check_golden(self) -> float:
         """Score the golden samples; returns the largest difference.

@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from modelyard.values import Params as Params
+from modelyard.values import Task as Task
+from modelyard.values import Value as Value
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Task = Literal["binary", "multiclass", "regression"]
-Value = str | int | float | bool | None
-Params = dict[str, Value]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ class Shape:
     """What a family may know of the training matrix before it is fitted.
 
     `categorical` are the matrix columns that hold category codes (0 unknown, 1..levels) and
-    `levels` their number of levels, in the same order.
+    `levels` their number of levels, in the same order. `skewed` says that a regression's target has
+    a long right tail and nothing below zero, so that a logarithm of it is worth trying
+    (`models.family.skewed`).
     """
 
     rows: int
@@ -69,6 +72,7 @@ class Shape:
     classes: int
     categorical: tuple[int, ...] = ()
     levels: tuple[int, ...] = ()
+    skewed: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,12 @@ class Linear:
     """Scores = link(design(X) @ weights + bias), all in float64.
 
     The design has, in this order: each column of `numeric`, missing replaced by `fill`, minus
-    `centre`, divided by `scale`; an indicator of missing for each column of `indicators`; an
-    indicator X[:, column] == code for each pair of `equals_column`, `equals_code`.
+    `centre`, divided by `scale`, held within ±`limit`; an indicator of missing for each column of
+    `indicators`; an indicator X[:, column] == code for each pair of `equals_column`, `equals_code`.
 
     weights has shape (design width, outputs), bias (outputs,). Outputs are 1 for binary (the
-    log-odds of class 1) and for regression, the number of classes for multiclass.
+    log-odds of class 1) and for regression, the number of classes for multiclass. The link "exp" is
+    exp(raw) - 1, the inverse of log(1 + y).
     """
 
     numeric: Ints
@@ -93,18 +98,19 @@ class Linear:
     weights: Floats
     bias: Floats
     link: Literal["identity", "sigmoid", "softmax", "exp"]
+    limit: float = np.inf
 
 
 @dataclass(frozen=True)
 class Trees:
     """A sum (or mean) of binary trees over one matrix, in float64.
 
-    Nodes of all trees stand in flat arrays; `roots` are the indices of the trees' roots. For node i:
-    `feature[i]` < 0 is a leaf whose outputs are `value[i]` (shape (nodes, outputs)); else go to
-    `left[i]` if X[:, feature] <= threshold (mode "le") or == threshold (mode "eq"), else `right[i]`.
-    NaN goes left where `missing_left[i]`, else right. `tree_output[t]` is the one output that tree t
-    adds to, or -1 where a leaf carries all of them. `float32` says that the estimator casts its
-    input to float32 first.
+    Nodes of all trees stand in flat arrays; `roots` are the indices of the trees' roots. For
+    node i: `feature[i]` < 0 is a leaf whose outputs are `value[i]` (shape (nodes, outputs)); else
+    go to `left[i]` if X[:, feature] <= threshold (or == threshold where `equals[i]`), else to
+    `right[i]`. NaN goes left where `missing_left[i]`, else right. `tree_output[t]` is the one
+    output that tree t adds to, or -1 where a leaf carries all of them. `float32` says that the
+    estimator casts its input to float32 first.
     """
 
     roots: Ints

@@ -54,7 +54,7 @@ class Project:
 
     @property
     def split_table(self) -> Path:
-        """split's Parquet: `side` (train, valid, test) and `key` (uint64 hash), a row a table row."""
+        """split's Parquet: `side` (train, valid, test), `key` (uint64 hash), a row a table row."""
         return self.root / "data/interim/split.parquet"
 
     @property
@@ -132,15 +132,30 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def load(start: Path | None = None) -> Project:
-    """Find, read and check the project. Overrides of the last run count (see `set_overrides`)."""
+    """Find, read and check the project. Overrides of the last run count (see `overrides_text`)."""
     root = find_root(start)
-    tree = _read_yaml(root / FILE)
     overrides = root / OVERRIDES
-    if overrides.is_file():
-        for section, values in _read_yaml(overrides).items():
-            if values:
-                tree[section] = {**tree.get(section, {}), **values}
-    return Project(root, settings_from(tree, FILE))
+    return resolve(root, _read_yaml(overrides) if overrides.is_file() else {}, OVERRIDES)
+
+
+def resolve(root: Path, overrides: Mapping[str, Any], source: str) -> Project:
+    """The project in `root` under these overrides; `source` is who set them, for the message.
+
+    Raises:
+        UsageError: modelyard.yaml is at fault, or (naming `source`) the overrides are.
+    """
+    tree = _read_yaml(root / FILE)
+    merged = dict(tree)
+    for section, values in overrides.items():
+        if values and isinstance(values, Mapping) and isinstance(tree.get(section, {}), Mapping):
+            merged[section] = {**tree.get(section, {}), **values}
+        elif values:
+            merged[section] = values
+    try:
+        return Project(root, settings_from(merged, FILE))
+    except UsageError:
+        settings_from(tree, FILE)  # where the file itself is at fault, its message is the right one
+        return Project(root, settings_from(merged, source))
 
 
 def settings_from(tree: Mapping[str, Any], source: str) -> Settings:
@@ -158,7 +173,7 @@ def settings_from(tree: Mapping[str, Any], source: str) -> Settings:
         raise UsageError(
             f"{source}: {key}: {_plain(message)}.",
             why="The key's value is not of the type that it must be.",
-            next_step=f"edit {source}; `modelyard config` lists every key",
+            next_step=f"{_mend(source)}; `modelyard config` lists every key",
         ) from error
     _check_meaning(settings, source)
     return settings
@@ -177,14 +192,17 @@ def _check_meaning(settings: Settings, source: str) -> None:
     if tune.mode == "search" and tune.budget is None and tune.trials is None:
         problems.append("tune needs a budget, a number of trials, or mode: grid")
     if tune.threshold not in ("f1", "balanced") and not _is_share(tune.threshold):
-        problems.append(f"tune.threshold {tune.threshold!r} is not f1, balanced or a number in 0..1")
+        problems.append(
+            f"tune.threshold {tune.threshold!r} is not f1, balanced or a number in 0..1"
+        )
     if data.target in (data.id, data.time, data.group) or data.target in data.exclude:
         problems.append(f"data.target {data.target!r} is also the id, time, group or excluded")
     if Path(data.path).is_absolute() or ".." in Path(data.path).parts:
         problems.append(f"data.path {data.path!r} must lie inside the project")
     if problems:
-        raise UsageError(f"{source}: {problems[0]}.", why=capped(problems[1:]),
-                         next_step=f"edit {source}")
+        raise UsageError(
+            f"{source}: {problems[0]}.", why=capped(problems[1:]), next_step=_mend(source)
+        )
 
 
 def _is_share(text: str) -> bool:
@@ -215,19 +233,35 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
         if not equals or len(path) < 2:
             raise UsageError(
                 f"-S {pair!r} is not of the form section.key=value.",
+                why="It names one key of one section of modelyard.yaml and its value.",
                 next_step="modelyard run -S tune.budget=30s",
             )
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise UsageError(f"-S {pair!r}: the value is not YAML.", why=str(error)) from error
+            raise UsageError(
+                f"-S {pair!r}: the value is not YAML.",
+                why=str(error),
+                next_step="quote the option for the shell: -S 'tune.families=[linear, boosting]'",
+            ) from error
         node: dict[str, Any] = tree.setdefault(path[0], {})
         for part in path[1:-1]:
-            node = node.setdefault(part, {})
+            inner = node.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise UsageError(
+                    f"-S {pair!r} goes below a key that another -S has given a value.",
+                    why=f"{path[-2]} cannot be both a value and a group of keys.",
+                    next_step="modelyard config",
+                )
+            node = inner
         node[path[-1]] = value
     _refuse_unknown(tree, Settings, "-S", ())
-    if "tune" in tree and "trials" in tree["tune"] and "budget" not in tree["tune"]:
-        tree["tune"]["budget"] = None
+    # The clock and a number of trials exclude each other: what is asked for replaces the other.
+    asked = tree.get("tune", {})
+    for key, other in (("trials", "budget"), ("budget", "trials")):
+        if key in asked and other not in asked:
+            asked[other] = None
+            break
     return tree
 
 
@@ -243,8 +277,9 @@ def overrides_text(tree: Mapping[str, Mapping[str, Any]]) -> str:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of modelyard.yaml."""
     schema = msgspec.json.schema(Settings)
-    return json.loads(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema",
-                                  "title": FILE, **schema}))  # type: ignore[no-any-return]
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FILE}
+    whole: dict[str, Any] = json.loads(json.dumps(head | schema))
+    return whole
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -255,9 +290,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f"{path.name} is not valid YAML.", why=str(error), next_step=f"edit {path}"
         ) from error
     except OSError as error:
-        raise UsageError(f"{path.name} cannot be read.", why=str(error)) from error
+        raise UsageError(
+            f"{path.name} cannot be read.", why=str(error), next_step=f"ls -l {path}"
+        ) from error
     if not isinstance(tree, dict):
-        raise UsageError(f"{path.name} must hold sections, such as `project:` and `data:`.")
+        raise UsageError(
+            f"{path.name} must hold sections, such as `project:` and `data:`.",
+            why=f"It holds {type(tree).__name__ if tree is not None else 'nothing'} at its top.",
+            next_step=f"edit {path}; `modelyard config` lists every key",
+        )
     for section, values in tree.items():
         if values is None:
             tree[section] = {}
@@ -285,6 +326,10 @@ def _refuse_unknown(tree: Any, kind: type[Section], source: str, at: tuple[str, 
             limit = get_args(inner)[1]
             for name, entry in value.items():
                 _refuse_unknown(entry, limit, source, (*at, str(key), str(name)))
+
+
+def _mend(source: str) -> str:
+    return "correct the option -S" if source == "-S" else f"edit {source}"
 
 
 def _plain(message: str) -> str:

@@ -1,4 +1,4 @@
-"""One frozen record a stage: the JSON that the stage writes and that later stages and reports read."""
+"""One frozen record a stage: the JSON that it writes and that later stages and reports read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from modelyard.errors import ModelyardError
-from modelyard.forms import Params, Task
+from modelyard.values import Params, Task
 
 T = TypeVar("T")
 ColumnKind = Literal["number", "integer", "boolean", "category", "datetime", "text"]
@@ -23,8 +23,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One column of the dataset. Numbers' ranges are in the column's unit, datetimes' in ISO text.
 
-    `levels` are a category's spellings (sorted by frequency, then name) or a boolean's two spellings,
-    false first. `reason` says why a column is excluded or got its kind.
+    `levels` are a category's spellings (sorted by frequency, then name) or a boolean's two
+    spellings, false first. `reason` says why a column is excluded or got its kind.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
 
 
-class Schema(Record):
+class Schema(Record, frozen=True, kw_only=True):
     """Columns, types, ranges and categories of the dataset (`records/schema.json`)."""
 
     task: Task
@@ -63,15 +63,23 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that a person should know of the data."""
 
     kind: Literal[
-        "missing", "constant", "duplicates", "id-like", "high-cardinality", "leakage", "imbalance",
-        "target-missing", "text", "few-rows",
+        "missing",
+        "constant",
+        "duplicates",
+        "id-like",
+        "high-cardinality",
+        "leakage",
+        "imbalance",
+        "target-missing",
+        "text",
+        "few-rows",
     ]
     column: str | None = None
     message: str
     figure: float = 0.0
 
 
-class IngestRecord(Record):
+class IngestRecord(Record, frozen=True, kw_only=True):
     """What came in, and its quality (`records/ingest.json`)."""
 
     source: str
@@ -87,7 +95,7 @@ class IngestRecord(Record):
     findings: tuple[Finding, ...] = ()
 
 
-class SplitRecord(Record):
+class SplitRecord(Record, frozen=True, kw_only=True):
     """How many rows stand on each side (`records/split.json`)."""
 
     kind: str
@@ -123,7 +131,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     iterations: int | None = None
 
 
-class StudyRecord(Record):
+class StudyRecord(Record, frozen=True, kw_only=True):
     """A study's outcome (`records/study.json`): enough to refit without searching again."""
 
     metric: str
@@ -145,7 +153,7 @@ class StudyRecord(Record):
     spaces: dict[str, dict[str, str]] = {}
 
 
-class TrainRecord(Record):
+class TrainRecord(Record, frozen=True, kw_only=True):
     """The refit (`records/train.json`)."""
 
     members: tuple[Chosen, ...]
@@ -176,7 +184,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     baseline: float
 
 
-class EvaluateRecord(Record):
+class EvaluateRecord(Record, frozen=True, kw_only=True):
     """The candidate on the held-out test rows (`records/evaluate.json`)."""
 
     metric: str
@@ -193,7 +201,7 @@ class EvaluateRecord(Record):
     calibration_error: float | None = None
 
 
-class PackRecord(Record):
+class PackRecord(Record, frozen=True, kw_only=True):
     """What was packed, and the parity that was found (`records/pack.json`)."""
 
     model_digest: str
@@ -231,7 +239,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     champion_digest: str
 
 
-class GateRecord(Record):
+class GateRecord(Record, frozen=True, kw_only=True):
     """The verdict (`records/gate.json`)."""
 
     passed: bool
@@ -244,7 +252,7 @@ class GateRecord(Record):
     champion_rule: str = "not_worse"
 
 
-class ChampionRecord(Record):
+class ChampionRecord(Record, frozen=True, kw_only=True):
     """The released model (`records/champion.json`)."""
 
     model: str
@@ -260,7 +268,7 @@ class ChampionRecord(Record):
     since: str
 
 
-class AuditLine(Record):
+class AuditLine(Record, frozen=True, kw_only=True):
     """One move of the champion (`records/audit.jsonl`)."""
 
     action: Literal["release", "rollback"]
@@ -304,7 +312,8 @@ def read_json(path: Path, kind: type[T]) -> T:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError as error:
         raise ModelyardError(
-            f"{path.name} is missing.", why=f"{path} has not been written yet.",
+            f"{path.name} is missing.",
+            why=f"{path} has not been written yet.",
             next_step="modelyard run",
         ) from error
     except msgspec.DecodeError as error:

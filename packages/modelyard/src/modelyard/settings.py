@@ -12,105 +12,190 @@ from msgspec import Meta, Struct
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
+Duration = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?\s*(s|m|h)?$")]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The root of every section: frozen, and strict about its keys."""
 
 
-class ProjectSection(Section):
+class ProjectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the project is called."""
 
     name: Annotated[Name, Meta(description="Name of the project, its experiment and its model.")]
     description: Annotated[str, Meta(description="One sentence for people.")] = ""
 
 
-class DataSection(Section):
+class DataSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the table lies and what its columns are."""
 
-    path: Annotated[str, Meta(description="The table, relative to the project: CSV, TSV or Parquet, plain or gzip.")]
+    path: Annotated[
+        str,
+        Meta(description="The table, relative to the project: CSV, TSV or Parquet, plain or gzip."),
+    ]
     target: Annotated[str, Meta(description="The column to predict.")]
     task: Annotated[
         Literal["auto", "binary", "multiclass", "regression"],
         Meta(description="What kind of prediction; auto decides from the target's values."),
     ] = "auto"
-    positive: Annotated[str | None, Meta(description="Binary: the class whose probability is reported.")] = None
-    id: Annotated[str | None, Meta(description="A column that names each row; never a feature; keys the split and data diff.")] = None
-    time: Annotated[str | None, Meta(description="The column that orders the rows; gives calendar features, never its running value.")] = None
-    group: Annotated[str | None, Meta(description="Rows of one group (a customer, a machine) never straddle the split.")] = None
-    exclude: Annotated[tuple[str, ...], Meta(description="Columns that the model must not see.")] = ()
+    positive: Annotated[
+        str | None, Meta(description="Binary: the class whose probability is reported.")
+    ] = None
+    id: Annotated[
+        str | None,
+        Meta(
+            description="A column that names each row; never a feature; keys the split and data diff."
+        ),
+    ] = None
+    time: Annotated[
+        str | None,
+        Meta(
+            description="The column that orders the rows; gives calendar features, never its running value."
+        ),
+    ] = None
+    group: Annotated[
+        str | None,
+        Meta(description="Rows of one group (a customer, a machine) never straddle the split."),
+    ] = None
+    exclude: Annotated[
+        tuple[str, ...], Meta(description="Columns that the model must not see.")
+    ] = ()
     types: Annotated[
         dict[str, Literal["number", "integer", "boolean", "category", "datetime", "text"]],
         Meta(description="Column -> type, where the inferred one is wrong."),
     ] = {}
-    missing: Annotated[tuple[str, ...], Meta(description="Further spellings of a missing value, such as '?' or '-'.")] = ()
+    missing: Annotated[
+        tuple[str, ...],
+        Meta(description="Further spellings of a missing value, such as '?' or '-'."),
+    ] = ()
     encoding: Annotated[str, Meta(description="Text encoding of a CSV; auto detects it.")] = "auto"
-    delimiter: Annotated[str, Meta(description="Field delimiter of a CSV; auto detects it.")] = "auto"
+    delimiter: Annotated[str, Meta(description="Field delimiter of a CSV; auto detects it.")] = (
+        "auto"
+    )
 
 
-class SplitSection(Section):
+class SplitSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How rows are dealt to train, valid and test: by a hash, so that new rows never move old ones."""
 
     kind: Annotated[
         Literal["stratified", "random", "group", "time"],
-        Meta(description="stratified: by row (or id), the seed chosen so that classes are even; group: whole groups; time: by the dates below."),
+        Meta(
+            description="stratified: by row (or id), the seed chosen so that classes are even; group: whole groups; time: by the dates below."
+        ),
     ] = "stratified"
     valid: Annotated[Share, Meta(description="Share of the rows for validation.")] = 0.15
     test: Annotated[Share, Meta(description="Share of the rows held out for the gate.")] = 0.2
-    seed: Annotated[int, Meta(description="Salt of the hash. Changing it deals all rows anew.", ge=0)] = 0
-    valid_from: Annotated[str | None, Meta(description="time: rows from this date on are valid.")] = None
-    test_from: Annotated[str | None, Meta(description="time: rows from this date on are test.")] = None
+    seed: Annotated[
+        int, Meta(description="Salt of the hash. Changing it deals all rows anew.", ge=0)
+    ] = 0
+    valid_from: Annotated[
+        str | None, Meta(description="time: rows from this date on are valid.")
+    ] = None
+    test_from: Annotated[str | None, Meta(description="time: rows from this date on are test.")] = (
+        None
+    )
 
 
-class TuneSection(Section):
+class TuneSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The search for the best model."""
 
-    mode: Annotated[Literal["search", "grid"], Meta(description="search: Optuna within the budget; grid: every point of the declared grid.")] = "search"
-    budget: Annotated[str | None, Meta(description="Wall-clock time of the search, such as 60s, 10m, 1h; null where trials is set.", pattern=r"^\d+(\.\d+)?\s*(s|m|h)?$")] = "60s"
-    trials: Annotated[Count | None, Meta(description="Number of trials; makes the search itself repeatable.")] = None
-    metric: Annotated[str, Meta(description="auto: roc_auc, log_loss or rmse by task; else one of the task's metrics.")] = "auto"
+    mode: Annotated[
+        Literal["search", "grid"],
+        Meta(
+            description="search: Optuna within the budget; grid: every point of the declared grid."
+        ),
+    ] = "search"
+    budget: Annotated[
+        Duration | None,
+        Meta(
+            description="Wall-clock time of the search, such as 60s, 10m, 1h; null where trials is set."
+        ),
+    ] = "60s"
+    trials: Annotated[
+        Count | None, Meta(description="Number of trials; makes the search itself repeatable.")
+    ] = None
+    metric: Annotated[
+        str,
+        Meta(
+            description="auto: roc_auc, log_loss or rmse by task; else one of the task's metrics."
+        ),
+    ] = "auto"
     families: Annotated[
         tuple[Literal["baseline", "linear", "forest", "boosting"], ...],
         Meta(description="Families to try; baseline is always tried."),
     ] = ("baseline", "linear", "forest", "boosting")
-    folds: Annotated[int, Meta(description="Folds of the cross-validation on train + valid.", ge=2, le=20)] = 5
-    workers: Annotated[int, Meta(description="Trials in parallel, each in a process of one thread.", ge=1, le=64)] = 2
-    seed: Annotated[int, Meta(description="Seed of the sampler, the folds and the models.", ge=0)] = 0
-    prune: Annotated[bool, Meta(description="Stop a trial whose first folds are clearly worse than the best trial's.")] = True
-    ensemble: Annotated[int, Meta(description="Largest number of models blended by out-of-fold score; 1 keeps the single best.", ge=1, le=20)] = 1
-    threshold: Annotated[str, Meta(description="Binary: f1 or balanced (chosen out of fold), or a number between 0 and 1.")] = "f1"
+    folds: Annotated[
+        int, Meta(description="Folds of the cross-validation on train + valid.", ge=2, le=20)
+    ] = 5
+    workers: Annotated[
+        int, Meta(description="Trials in parallel, each in a process of one thread.", ge=1, le=64)
+    ] = 2
+    seed: Annotated[
+        int, Meta(description="Seed of the sampler, the folds and the models.", ge=0)
+    ] = 0
+    prune: Annotated[
+        bool,
+        Meta(description="Stop a trial whose first folds are clearly worse than the best trial's."),
+    ] = True
+    ensemble: Annotated[
+        int,
+        Meta(
+            description="Largest number of models blended by out-of-fold score; 1 keeps the single best.",
+            ge=1,
+            le=20,
+        ),
+    ] = 1
+    threshold: Annotated[
+        str,
+        Meta(
+            description="Binary: f1 or balanced (chosen out of fold), or a number between 0 and 1."
+        ),
+    ] = "f1"
 
 
-class Limit(Section):
+class Limit(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An absolute limit on one metric."""
 
     min: Annotated[float | None, Meta(description="Refuse below.")] = None
     max: Annotated[float | None, Meta(description="Refuse above.")] = None
 
 
-class GateSection(Section):
+class GateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a candidate must show before it is released."""
 
-    limits: Annotated[dict[str, Limit], Meta(description="Metric -> min and/or max on the test rows, such as {roc_auc: {min: 0.7}}.")] = {}
-    baseline: Annotated[bool, Meta(description="The candidate must beat the baseline, with the confidence below.")] = True
+    limits: Annotated[
+        dict[str, Limit],
+        Meta(
+            description="Metric -> min and/or max on the test rows, such as {roc_auc: {min: 0.7}}."
+        ),
+    ] = {}
+    baseline: Annotated[
+        bool, Meta(description="The candidate must beat the baseline, with the confidence below.")
+    ] = True
     champion: Annotated[
-        Literal["not_worse", "better", "off"],
-        Meta(description="not_worse: refuse what is worse than the champion by more than the margin; better: demand an improvement above it."),
+        Literal["not_worse", "better", "ignore"],
+        Meta(
+            description="not_worse: refuse what is worse than the champion by more than the margin; better: demand an improvement above it; ignore: do not compare."
+        ),
     ] = "not_worse"
     margin: Annotated[float, Meta(description="In units of the metric.", ge=0)] = 0.0
     confidence: Annotated[float, Meta(description="Of the paired bootstrap.", ge=0.5, lt=1)] = 0.95
     resamples: Annotated[int, Meta(description="Of the bootstrap.", ge=100, le=100_000)] = 1000
 
 
-class TrackSection(Section):
+class TrackSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where runs are recorded. MLFLOW_TRACKING_URI overrides the store."""
 
     uri: Annotated[str, Meta(description="MLflow tracking store.")] = "sqlite:///mlflow.db"
-    experiment: Annotated[str | None, Meta(description="Experiment; the project's name where null.")] = None
-    model: Annotated[str | None, Meta(description="Registered model; the project's name where null.")] = None
+    experiment: Annotated[
+        str | None, Meta(description="Experiment; the project's name where null.")
+    ] = None
+    model: Annotated[
+        str | None, Meta(description="Registered model; the project's name where null.")
+    ] = None
 
 
-class Settings(Section):
+class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """modelyard.yaml, resolved: flag > environment > file > default."""
 
     project: ProjectSection

@@ -1,0 +1,22 @@
+"""MLflow's store: can it be opened, and by this version?"""
+
+from __future__ import annotations
+
+import os
+
+from modelyard.checks.finding import Finding
+from modelyard.errors import ModelyardError
+from modelyard.project import Project
+from modelyard.tools import mlflow
+
+
+def check(project: Project) -> list[Finding]:
+    """Open the store as a run would, without importing MLflow."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or project.settings.track.uri
+    if uri.startswith("sqlite") and not (project.root / "mlflow.db").is_file():
+        return [Finding("mlflow", "ok", "the store is made by the first run")]
+    try:
+        mlflow.preflight(project.root, uri)
+    except ModelyardError as error:
+        return [Finding("mlflow", "error", f"{error.what} {error.why}".strip(), error.next_step)]
+    return [Finding("mlflow", "ok", f"{uri} can be opened")]

@@ -1,0 +1,64 @@
+"""`modelyard demo`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from modelyard.cli import show
+from modelyard.cli.run import print_leaderboard
+from modelyard.records import StudyRecord, read_json
+
+
+@click.command("demo")
+@click.argument("folder", default="demo-project", type=click.Path(path_type=Path))
+@click.option("--budget", default="40s", show_default=True, help="Time of each search.")
+@click.option("--replace", is_flag=True, help="Delete an earlier demonstration there first.")
+def command(folder: Path, budget: str, replace: bool) -> None:
+    """Tell the whole story on bundled flight data, in a project of its own."""
+    from modelyard.demo import Voice, demo
+    from modelyard.project import load
+
+    started = time.monotonic()
+
+    def chapter(text: str) -> None:
+        click.echo()
+        click.secho(f"{text}", bold=True)
+
+    told = demo(
+        folder,
+        Voice(chapter, lambda text: click.echo(f"  {text}")),
+        budget=budget,
+        replace=replace,
+    )
+    here = load(told.root)
+    click.echo()
+    click.secho("git log --graph", bold=True)
+    click.echo(told.graph)
+    print_leaderboard(read_json(here.record("study"), StudyRecord))
+    click.echo()
+    for check in told.summary.gate.checks:
+        mark = click.style("✓", fg="green") if check.passed else click.style("✗", fg="red")
+        click.echo(f"{mark} gate: {check.message}")
+    first, second = told.autumn.values()
+    click.echo(
+        f"★ champion {told.second.model} v{told.second.version}: on the unseen autumn "
+        f"{told.second.metric} {show.number(second)}, the model before it {show.number(first)}"
+    )
+    for done, text in (
+        (told.reverted, "data v1 reproduced its figures exactly"),
+        (told.restored, "data v2 is back, figures exactly as released"),
+    ):
+        mark = click.style("✓", fg="green") if done else click.style("✗", fg="red")
+        click.echo(f"{mark} {text}")
+    click.echo(
+        f"\n  report   {folder}/reports/index.html\n"
+        f"  runs     {folder}/mlflow.db\n"
+        f"  package  {folder}/package/\n"
+        f"\nDone in {time.monotonic() - started:.0f} s. Next:\n"
+        f"  cd {folder}\n"
+        "  modelyard runs\n"
+        "  mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    )

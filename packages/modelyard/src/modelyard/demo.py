@@ -1,0 +1,279 @@
+"""demo: the whole story on real data, in a project of its own.
+
+Four months of flights make the first model. Autumn arrives and has drifted. Four more months become
+a second data version; the model retrained on it beats the champion on the same held-out rows. Both
+are scored on the autumn months, which neither has seen; then the data goes back to v1, whose
+figures come back exactly, and forward again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from modelyard import line
+from modelyard.errors import ModelyardError, UsageError
+from modelyard.project import FILE, Project, load
+from modelyard.records import ChampionRecord, EvaluateRecord, read_json, write_json
+from modelyard.registry import champion
+from modelyard.tools import git
+
+if TYPE_CHECKING:
+    from modelyard.tables.diff import TableDiff
+    from modelyard.watch.drift import DriftRecord
+
+NAME = "flights"
+TARGET = "late"
+FILES = {
+    "v1": "flights_v1_jan_apr.csv",
+    "v2": "flights_v2_jan_aug.csv",
+    "autumn": "flights_new_sep_dec.csv",
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """The story's figures, as the closing summary prints them."""
+
+    root: Path
+    first: ChampionRecord
+    second: ChampionRecord
+    drift: DriftRecord
+    diff: TableDiff
+    autumn: dict[str, float]
+    reverted: bool
+    restored: bool
+    graph: str
+    summary: line.RunSummary
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How the story is told: a heading for each chapter, a line for each event."""
+
+    chapter: Callable[[str], None]
+    line: Callable[[str], None]
+
+
+def data_folder() -> Path:
+    """Where the bundled flights lie: in the source tree, or beside the installed package.
+
+    Raises:
+        ModelyardError: the files are not there.
+    """
+    here = Path(__file__).resolve()
+    for base in (here.parent / "examples", *(parent / "examples" for parent in here.parents)):
+        if (base / "flights" / FILES["v1"]).is_file():
+            return base / "flights"
+    raise ModelyardError(
+        "The bundled flight data is missing.",
+        why="The demo reads examples/flights/*.csv.",
+        next_step="modelyard init NAME --data YOUR.csv --target COLUMN",
+    )
+
+
+def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = False) -> Told:
+    """Build the demonstration project in `folder`.
+
+    Args:
+        budget: wall-clock time of each of the two searches.
+        replace: delete an earlier demonstration project in this place first.
+
+    Raises:
+        UsageError: the folder exists (and is not a demonstration, or `replace` is not set).
+        ModelyardError: what a step raised.
+    """
+    _make_room(folder, replace)
+    source = data_folder()
+    voice.chapter("1/6  A project from a table: January to April")
+    here = _start(folder, source, budget, voice)
+    root = here.root
+
+    voice.chapter("2/6  The first model, on a branch")
+    git.switch(root, "feat/first-model", create=True)
+    line.run(here, why="first model of the demonstration", say=voice.line)
+    here = load(root)
+    first = _champion(here)
+    first_metrics = here.metrics.read_bytes()
+    _merge(
+        root,
+        "feat/first-model",
+        f"Merge the first model\n\nWhy: there was none.\nWhat: {first.model} v{first.version} on "
+        f"data {first.data_version}.\nEvidence: test {first.metric} {first.value:.4f}; the gate "
+        "passed, see records/gate.json.",
+        voice,
+    )
+
+    voice.chapter("3/6  Autumn arrives, and has drifted")
+    drift = _drift(here, source / FILES["autumn"])
+    moved = ", ".join(f"{c.column} {c.psi:.2f}" for c in drift.columns[:4])
+    voice.line(f"drift is {drift.verdict}; PSI of the columns that moved most: {moved}")
+    git.add(root, ["records/drift.json"])
+    git.commit(root, "chore: record the drift of September to December", ["records/drift.json"])
+
+    voice.chapter("4/6  More data, on a branch: January to August; retrain, compare, release")
+    git.switch(root, "feat/data-jan-aug", create=True)
+    diff = _second_version(here, source, voice)
+    summary = line.run(load(root), why="retrained on January to August", say=voice.line)
+    here = load(root)
+    second = _champion(here)
+    compared = summary.gate.comparison
+    fair = (
+        f"on the same {compared.rows:,} held-out rows {compared.metric} went from "
+        f"{compared.champion:.4f} to {compared.candidate:.4f} "
+        f"({compared.confidence:.0%} interval of the gain {compared.low:+.4f} to "
+        f"{compared.high:+.4f})"
+        if compared
+        else "see records/gate.json"
+    )
+    _merge(
+        root,
+        "feat/data-jan-aug",
+        f"Merge data v2 and the model trained on it\n\nWhy: autumn drifted away from v1.\nWhat: "
+        f"data v2, {second.model} v{second.version}.\nEvidence: {fair}.",
+        voice,
+    )
+
+    voice.chapter("5/6  Both models on the autumn months that neither has seen")
+    autumn = _autumn(here, source / FILES["autumn"], (first, second))
+    for name, value in autumn.items():
+        voice.line(f"{name}: {second.metric} {value:.4f}")
+
+    voice.chapter("6/6  Back to data v1, whose figures must come back exactly, and forward again")
+    reverted = _travel(root, "v1", first_metrics, voice)
+    restored = _travel(root, "v2", git.show(root, "HEAD:metrics.json") or b"", voice)
+    return Told(
+        root=root,
+        first=first,
+        second=second,
+        drift=drift,
+        diff=diff,
+        autumn=autumn,
+        reverted=reverted,
+        restored=restored,
+        graph=git.log_graph(root, 14),
+        summary=summary,
+    )
+
+
+def _make_room(folder: Path, replace: bool) -> None:
+    if not folder.exists():
+        return
+    if replace and _is_demo(folder):
+        shutil.rmtree(folder)
+        return
+    raise UsageError(
+        f"{folder} exists already.",
+        why="The demonstration builds its own project and overwrites nothing."
+        if not replace
+        else "It is not a demonstration project, so it was left alone.",
+        next_step="modelyard demo ANOTHER-NAME"
+        + (" (or --replace)" if not replace and _is_demo(folder) else ""),
+    )
+
+
+def _is_demo(folder: Path) -> bool:
+    try:
+        tree = yaml.safe_load((folder / FILE).read_text(encoding="utf-8"))
+        return bool(tree["project"]["name"] == NAME)
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return False
+
+
+def _start(folder: Path, source: Path, budget: str, voice: Voice) -> Project:
+    from modelyard.scaffold.init import init
+
+    made = init(
+        folder,
+        source / FILES["v1"],
+        TARGET,
+        stages=line.stages,
+        name=NAME,
+        sections={
+            "data": {"path": "data/raw/flights.csv"},
+            "project": {"description": "Will a flight be more than 30 minutes late, or cancelled?"},
+            "tune": {"budget": budget},
+            "gate": {"limits": {"roc_auc": {"min": 0.65}}},
+        },
+    )
+    for what, value, why in made.inferred:
+        voice.line(f"{what}: {value} ({why})")
+    return load(made.root)
+
+
+def _champion(here: Project) -> ChampionRecord:
+    found = champion.current(here)
+    if found is None:
+        raise ModelyardError(
+            "The demonstration's model was not released.",
+            why="See records/gate.json.",
+            next_step="modelyard run",
+        )
+    return found
+
+
+def _merge(root: Path, branch: str, message: str, voice: Voice) -> None:
+    git.switch(root, "main")
+    git.merge_no_ff(root, branch, message)
+    voice.line(f"git: {branch} merged into main with --no-ff")
+
+
+def _drift(here: Project, autumn: Path) -> DriftRecord:
+    from modelyard.ship.champion import package_to_use, reading_options
+    from modelyard.watch.drift import drift
+
+    found = drift(package_to_use(here), autumn, **reading_options(here))
+    write_json(here.record("drift"), found)
+    return found
+
+
+def _second_version(here: Project, source: Path, voice: Voice) -> TableDiff:
+    from modelyard.versions.add import add
+    from modelyard.versions.compare import compare
+
+    made = add(here, source / FILES["v2"], "January to August")
+    found = compare(load(here.root), "v1", "v2")
+    voice.line(
+        f"data/{made.version}: {made.message}; {found.rows_before:,} -> {found.rows_after:,} rows, "
+        f"{found.added:,} added, {found.removed:,} removed"
+    )
+    return found
+
+
+def _autumn(here: Project, autumn: Path, releases: tuple[ChampionRecord, ...]) -> dict[str, float]:
+    """Each release's test metric on the unseen months."""
+    import numpy as np
+
+    from modelyard.models import metrics
+    from modelyard.ship.champion import release_scores
+
+    found = {}
+    for record in releases:
+        y, outputs = release_scores(here, record, autumn)
+        value = metrics.score(record.metric, y, np.asarray(outputs))
+        found[f"v{record.version} (trained on data {record.data_version})"] = value
+    return found
+
+
+def _travel(root: Path, version: str, expected: bytes, voice: Voice) -> bool:
+    """Check the data version out, run, and compare metrics.json with what it was, byte for byte."""
+    from modelyard.versions.checkout import checkout
+
+    found = checkout(load(root), version)
+    summary = line.run(load(root), say=voice.line)
+    here = load(root)
+    now = here.metrics.read_bytes()
+    same = now == expected
+    metric = read_json(here.record("evaluate"), EvaluateRecord).metric
+    value = json.loads(now)[metric]
+    verdict = "exactly as before" if same else "NOT as before"
+    voice.line(f"data {version} ({found.md5[:12]}): {metric} {value:.6f}, every figure {verdict}")
+    if summary.note:
+        voice.line(summary.note)
+    return same

@@ -1,0 +1,1 @@
+"""What was released, and where a result came from: champion, lineage."""

@@ -1,0 +1,122 @@
+"""Where a result came from: commit, dirty patch, data version, lock hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from modelyard.project import Project
+from modelyard.tools import dvc, git
+
+OWN_FILES = (
+    "dvc.lock",
+    "metrics.json",
+    "records",
+    "plots",
+    "overrides.yaml",
+)
+"""What a run itself writes and git keeps: a change there does not make the tree dirty."""
+
+_PART = re.compile(r"\.[^/]+\.\d+\.part(/|$)")
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The state of the project's inputs. `patch` re-creates a dirty tree on top of `commit`."""
+
+    commit: str
+    dirty: bool
+    patch: bytes
+    branch: str
+    data_version: str
+    data_md5: str
+    environment_hash: str
+    pipeline_hash: str
+
+    def tags(self) -> dict[str, str]:
+        """The lineage as plain texts, for MLflow's tags and the report."""
+        return {
+            "modelyard.commit": self.commit,
+            "modelyard.dirty": str(self.dirty).lower(),
+            "modelyard.branch": self.branch,
+            "modelyard.data_version": self.data_version,
+            "modelyard.data_md5": self.data_md5,
+            "modelyard.environment_lock": self.environment_hash,
+            "modelyard.dvc_lock": self.pipeline_hash,
+            "modelyard.version": version("modelyard"),
+            "modelyard.python": platform.python_version(),
+        }
+
+
+def collect(project: Project) -> Lineage:
+    """Look at git, DVC and the lock files."""
+    root = project.root
+    changed = [path for path in git.changed_files(root) if not _own(path)]
+    return Lineage(
+        commit=git.head(root) or "",
+        dirty=bool(changed),
+        patch=git.diff_patch(root, exclude=OWN_FILES) if changed else b"",
+        branch=git.branch(root) or "",
+        data_version=data_version(project) or "",
+        data_md5=dvc.pointer_md5(project.data_pointer) or "",
+        environment_hash=_digest(project.environment_lock),
+        pipeline_hash=_digest(root / "dvc.lock"),
+    )
+
+
+def after_run(project: Project, before: Lineage) -> Lineage:
+    """The same inputs, with dvc.lock as the run left it."""
+    return replace(before, pipeline_hash=_digest(project.root / "dvc.lock"))
+
+
+def data_version(project: Project) -> str | None:
+    """The tag `vN` whose pointer is the working one, the newest if several are."""
+    wanted = dvc.pointer_md5(project.data_pointer)
+    if wanted is None:
+        return None
+    pointer = project.data_pointer.relative_to(project.root).as_posix()
+    found = None
+    for tag in git.tags(project.root, "data/v*"):
+        content = git.show(project.root, f"{tag.name}:{pointer}")
+        if content is not None and wanted in content.decode("utf-8", "replace"):
+            found = tag.name.removeprefix("data/")
+    return found
+
+
+def of_package(project: Project) -> dict[str, str]:
+    """What the manifest carries; not part of the model's digest, for a model may be made twice."""
+    root = project.root
+    return {
+        "commit": git.head(root) or "",
+        "dirty": str(any(not _own(path) for path in git.changed_files(root))).lower(),
+        "data_version": data_version(project) or "",
+        "data_md5": dvc.pointer_md5(project.data_pointer) or "",
+        "environment_lock": _digest(project.environment_lock),
+        "study": _digest(project.record("study")),
+        "split": split_identity(project),
+        "modelyard": version("modelyard"),
+    }
+
+
+def split_identity(project: Project) -> str:
+    """A name for how rows are dealt; models of one identity were trained on the same side."""
+    data, split = project.settings.data, project.settings.split
+    parts = [split, data.id, data.group, sorted(data.exclude), data.target]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+def _own(path: str) -> bool:
+    # pack asks while it writes its package under a temporary name, which git would call a change.
+    if _PART.match(path):
+        return True
+    return any(path == own or path.startswith(own + "/") for own in OWN_FILES)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -1,0 +1,44 @@
+"""requirements.lock of a project: what is installed here, pinned."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, distribution
+from platform import python_version
+
+
+def requirements_lock(root: str = "modelyard") -> str:
+    """`name==version` of the installed distribution and of all that it needs, sorted by name.
+
+    Only what is needed on this machine: markers are evaluated here. No addresses, no paths.
+    """
+    pins = "".join(f"{name}=={version}\n" for name, version in sorted(_closure(root).items()))
+    return f"# The environment of this project, made on Python {python_version()}.\n{pins}"
+
+
+def _closure(root: str) -> dict[str, str]:
+    from packaging.requirements import Requirement
+
+    found: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    left = [(root, "")]
+    while left:
+        name, extra = left.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        try:
+            installed = distribution(name)
+        except PackageNotFoundError:
+            continue  # a dependency of another platform, or one that was left out on purpose
+        found[name] = installed.version
+        for text in installed.requires or []:
+            need = Requirement(text)
+            if need.marker is None or need.marker.evaluate({"extra": extra}):
+                left += [(_plain(need.name), wanted) for wanted in ("", *need.extras)]
+    return found
+
+
+def _plain(name: str) -> str:
+    """The normalised name (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,1 @@
+"""The run's report: reads records and plots' points, computes nothing new."""

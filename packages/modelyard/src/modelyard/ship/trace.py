@@ -1,0 +1,151 @@
+"""trace: from any link of the lineage to all the others, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from modelyard.errors import UsageError
+from modelyard.project import Project
+from modelyard.records import ChampionRecord
+from modelyard.registry import champion
+from modelyard.ship.preflight import tracking_uri
+from modelyard.ship.track import open_store
+from modelyard.tools import git, mlflow
+
+SHORTEST = 4
+"""A digest or commit may be shortened to this many characters."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One run with everything that hangs on it; texts are empty where a link does not exist."""
+
+    data_version: str
+    data_md5: str
+    commit: str
+    dirty: str
+    run_id: str
+    model_digest: str
+    package_digest: str
+    version: str
+    release_commit: str
+    released: str
+    champion: bool
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Name and value of each link, in the direction in which data moves."""
+        dirty = " + dirty.patch (in the run's artifacts)" if self.dirty == "true" else ""
+        yield "data", f"{self.data_version or 'unversioned'}  md5 {self.data_md5 or '–'}"
+        yield "commit", (self.commit or "–") + dirty
+        yield "run", self.run_id or "–"
+        yield "model", self.model_digest or "–"
+        yield "package", self.package_digest or "–"
+        if self.version:
+            star = "  ★ champion" if self.champion else ""
+            yield "release", f"model/v{self.version} at {self.release_commit[:12]}{star}"
+            yield "since", self.released
+
+    def matches(self, what: str, commit: str | None) -> bool:
+        """Whether `what` names a link of this chain."""
+        if what in (f"data/{self.data_version}", self.data_version):
+            return bool(self.data_version)
+        if self.version and what in (f"model/v{self.version}", f"v{self.version}"):
+            return True
+        links = [self.data_md5, self.commit, self.run_id, self.model_digest]
+        links += [self.package_digest, self.release_commit]
+        if commit is not None and commit in (self.commit, self.release_commit):
+            return True
+        return len(what) >= SHORTEST and any(link.startswith(what) for link in links if link)
+
+
+def trace(project: Project, what: str) -> list[Chain]:
+    """Return every chain that `what` is a link of, newest first.
+
+    Args:
+        what: a commit, branch or tag; a run's id; a model's or package's digest; `v1`, `data/v1`,
+            `model/v1`. Digests and commits may be shortened.
+
+    Raises:
+        UsageError: nothing is known by that name.
+    """
+    wanted = what.strip().removeprefix("sha256:")
+    commit = git.resolve(project.root, wanted)
+    chains = [chain for chain in _chains(project) if chain.matches(wanted, commit)]
+    if not chains:
+        raise UsageError(
+            f"Nothing in this project is known as {what!r}.",
+            why="trace takes a commit, a run's id, a digest, or a version such as data/v1.",
+            next_step="modelyard runs ; modelyard data log",
+        )
+    return chains
+
+
+def _chains(project: Project) -> list[Chain]:
+    releases = _releases(project)
+    now = champion.current(project)
+    chains, seen = [], set()
+    for run in _runs(project):
+        digest = run.tags.get(mlflow.DIGEST_TAG, "")
+        version, release_commit, released = releases.get(digest, ("", "", None))
+        if released is not None and released.run_id == run.run_id:
+            seen.add(digest)
+        else:
+            version, release_commit, released = "", "", None
+        chains.append(
+            Chain(
+                data_version=run.tags.get("modelyard.data_version", ""),
+                data_md5=run.tags.get("modelyard.data_md5", ""),
+                commit=run.tags.get("modelyard.commit", ""),
+                dirty=run.tags.get("modelyard.dirty", ""),
+                run_id=run.run_id,
+                model_digest=run.tags.get("modelyard.model_digest", ""),
+                package_digest=digest,
+                version=version,
+                release_commit=release_commit,
+                released=released.since if released else "",
+                champion=now is not None and now.run_id == run.run_id,
+            )
+        )
+    # A clone without the store still knows its releases, from the tags' own records.
+    for digest, (version, release_commit, released) in releases.items():
+        if digest not in seen and released is not None:
+            chains.append(
+                Chain(
+                    data_version=released.data_version,
+                    data_md5=released.data_md5,
+                    commit=released.commit,
+                    dirty="",
+                    run_id=released.run_id,
+                    model_digest=released.model_digest,
+                    package_digest=digest,
+                    version=version,
+                    release_commit=release_commit,
+                    released=released.since,
+                    champion=now is not None and now.package_digest == digest,
+                )
+            )
+    return chains
+
+
+def _runs(project: Project) -> list[mlflow.RunInfo]:
+    uri = tracking_uri(project)
+    file = uri.removeprefix("sqlite:///")
+    if uri != file and not (project.root / file).is_file():
+        return []
+    mlflow.preflight(project.root, uri)
+    return mlflow.search_runs(open_store(project))
+
+
+def _releases(project: Project) -> dict[str, tuple[str, str, ChampionRecord | None]]:
+    """Package digest -> version, tagged commit, the record at the tag."""
+    found: dict[str, tuple[str, str, ChampionRecord | None]] = {}
+    for tag in git.tags(project.root, "model/v*"):
+        content = git.show(project.root, f"{tag.name}:records/champion.json")
+        record = msgspec.json.decode(content, type=ChampionRecord) if content else None
+        if record is not None:
+            version = tag.name.removeprefix("model/v")
+            found[record.package_digest] = (version, tag.commit, record)
+    return found

@@ -1,0 +1,1 @@
+"""One file a stage: a function `(project) -> Record`; files in, files out. They know no sibling."""

@@ -1,0 +1,1 @@
+"""Tables: reading, typing, schema, quality, and what differs between two of them."""

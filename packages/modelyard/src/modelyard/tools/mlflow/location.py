@@ -1,0 +1,14 @@
+"""Where a store lies: the tracking URI, read without MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SQLITE = "sqlite:///"
+
+
+def sqlite_file(root: Path, uri: str) -> Path | None:
+    """Return the file of a `sqlite:///` URI, a relative one under `root`; None for other URIs."""
+    if not uri.startswith(SQLITE):
+        return None
+    return root.resolve() / uri.removeprefix(SQLITE).partition("?")[0]

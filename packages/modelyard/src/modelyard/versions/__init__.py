@@ -1,0 +1,1 @@
+"""The verbs of `modelyard data`: a data version is a DVC hash at a git tag data/vN."""

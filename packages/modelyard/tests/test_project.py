@@ -1,0 +1,128 @@
+"""modelyard.yaml is strict, and says what it wants; overrides are a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modelyard import project
+from modelyard.errors import NotAProject, UsageError
+from modelyard.render.reference import keys
+
+MINIMAL: dict[str, Any] = {
+    "project": {"name": "churn"},
+    "data": {"path": "data/raw/c.csv", "target": "churn"},
+}
+
+
+def settings(**sections: Any) -> Any:
+    return project.settings_from({**MINIMAL, **sections}, "modelyard.yaml")
+
+
+def test_defaults_are_what_the_reference_says() -> None:
+    found = settings()
+    assert (found.split.valid, found.split.test) == (0.15, 0.2)
+    assert found.tune.budget == "60s"
+    assert found.gate.champion == "not_worse"
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"tune": {"bugdet": "3s"}}, "'tune.bugdet', did you mean 'budget'?"),
+        ({"tunes": {}}, "'tunes', did you mean 'tune'?"),
+        ({"gate": {"limits": {"roc_auc": {"mni": 1}}}}, "did you mean 'min'?"),
+        ({"tune": {"folds": "many"}}, "tune.folds"),
+        ({"tune": {"folds": 1}}, "tune.folds"),
+        ({"tune": {"budget": "soon"}}, "tune.budget"),
+        ({"tune": {"budget": None}}, "needs a budget"),
+        ({"tune": {"threshold": "1.5"}}, "tune.threshold"),
+        ({"tune": {"families": ["trees"]}}, "tune.families"),
+        ({"split": {"valid": 0.5, "test": 0.4}}, "less than 20 %"),
+        ({"split": {"kind": "time"}}, "split.kind: time needs"),
+        ({"split": {"kind": "group"}}, "needs data.group"),
+        ({"data": {"path": "/etc/passwd", "target": "x"}}, "inside the project"),
+        ({"data": {"path": "../up.csv", "target": "x"}}, "inside the project"),
+        ({"data": {"path": "a.csv", "target": "x", "id": "x"}}, "is also the id"),
+        ({"data": {"path": "a.csv"}}, "missing key 'target'"),
+        ({"project": {"name": "no spaces please"}}, "project.name"),
+        ({"data": {"path": "a.csv", "target": "x", "types": {"x": "numeric"}}}, "data.types"),
+    ],
+)
+def test_what_is_wrong_is_named(sections: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        settings(**sections)
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert caught.value.next_step
+
+
+def test_overrides_are_read_as_yaml() -> None:
+    tree = project.parse_overrides(["tune.budget=30s", "split.test=0.3", "data.exclude=[a, b]"])
+    assert tree == {
+        "tune": {"budget": "30s", "trials": None},
+        "split": {"test": 0.3},
+        "data": {"exclude": ["a", "b"]},
+    }
+    nested = project.parse_overrides(["gate.limits.roc_auc.min=0.7"])
+    assert nested["gate"]["limits"] == {"roc_auc": {"min": 0.7}}
+
+
+def test_a_number_of_trials_replaces_the_budget() -> None:
+    assert project.parse_overrides(["tune.trials=5"])["tune"] == {"trials": 5, "budget": None}
+    both = project.parse_overrides(["tune.trials=5", "tune.budget=9s"])["tune"]
+    assert both["budget"] == "9s"
+
+
+@pytest.mark.parametrize("pair", ["tune", "tune=3", "=3", "tune.budget", "a.b.c=1", "tune.x=[1"])
+def test_a_pair_that_is_none_is_a_usage_error(pair: str) -> None:
+    with pytest.raises(UsageError):
+        project.parse_overrides([pair])
+
+
+def test_loading_finds_the_root_and_merges_the_overrides(tmp_path: Path) -> None:
+    (tmp_path / "modelyard.yaml").write_text(yaml.safe_dump({**MINIMAL, "tune": {"seed": 3}}))
+    text = project.overrides_text({"tune": {"folds": 3}})
+    assert set(yaml.safe_load(text)) == set(project.SECTIONS)
+    (tmp_path / "overrides.yaml").write_text(text)
+    inner = tmp_path / "data" / "raw"
+    inner.mkdir(parents=True)
+    found = project.load(inner)
+    assert found.root == tmp_path.resolve()
+    assert (found.settings.tune.seed, found.settings.tune.folds) == (3, 3)
+    assert found.data == tmp_path.resolve() / "data/raw/c.csv"
+
+
+def test_outside_a_project_the_message_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(NotAProject) as caught:
+        project.load(tmp_path)
+    assert "modelyard init" in caught.value.next_step
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "a: [", "just words", "\ufeff\x00", "data: 3"])
+def test_a_file_that_is_no_project_file_is_a_usage_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "modelyard.yaml").write_text(content)
+    with pytest.raises(UsageError):
+        project.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60s", 60), ("1.5m", 90), ("2h", 7200), ("45", 45), (None, None)]
+)
+def test_budgets(text: str | None, seconds: float | None) -> None:
+    assert project.budget_seconds(text) == seconds
+
+
+def test_the_schema_refuses_what_the_loader_refuses() -> None:
+    schema = project.json_schema()
+    assert json.dumps(schema)
+    assert schema["$defs"]["TuneSection"]["additionalProperties"] is False
+    documented = {key.path for key in keys()}
+    for section in project.SECTIONS:
+        body = schema["$defs"][section.capitalize() + "Section"]["properties"]
+        assert {f"{section}.{name}" for name in body} <= documented
+    assert all(key.description for key in keys())

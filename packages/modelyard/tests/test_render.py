@@ -1,0 +1,191 @@
+"""Every rendered file against its golden copy; `--update-golden` writes them anew."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelyard import project
+from modelyard.render import files, messages, reference
+from modelyard.render.engine import inline
+from modelyard.render.locks import requirements_lock
+from modelyard.render.pipeline import StageSpec, dvc_yaml
+from modelyard.render.project_file import project_file
+from modelyard.settings import Settings
+
+Golden = Callable[[str, str], None]
+
+SETTINGS = project.settings_from(
+    {
+        "project": {"name": "churn", "description": "Who leaves: a 'test'?"},
+        "data": {
+            "path": "data/raw/Kunden für #1.csv",
+            "target": "yes",
+            "task": "binary",
+            "positive": "no",
+            "id": "customer: id",
+            "exclude": ["a, b", "null", "1"],
+            "types": {"date": "datetime"},
+            "delimiter": ";",
+        },
+        "split": {"seed": 8},
+        "tune": {"budget": "10m"},
+        "gate": {"limits": {"roc_auc": {"min": 0.7}}},
+    },
+    "test",
+)
+STAGES = (
+    StageSpec(
+        name="ingest",
+        cmd="modelyard stage ingest",
+        deps=("data/raw/Kunden für #1.csv",),
+        params=("data",),
+        outs=("data/interim/table.parquet",),
+        plain_outs=("records/schema.json", "records/ingest.json"),
+    ),
+    StageSpec(
+        name="evaluate",
+        cmd="modelyard stage evaluate",
+        deps=("model", "records/schema.json"),
+        plain_outs=("records/evaluate.json",),
+        metrics=("metrics.json",),
+        plots=("plots",),
+    ),
+    StageSpec(name="alone", cmd="true"),
+)
+
+
+def test_project_file(golden: Golden) -> None:
+    text = project_file(SETTINGS, {"data.id": "its name\nsays so"})
+    golden("modelyard.yaml", text)
+    assert project.settings_from(yaml.safe_load(text), "text") == SETTINGS
+
+
+@given(
+    target=st.text(min_size=1, max_size=20),
+    exclude=st.lists(st.text(min_size=1, max_size=10), max_size=4, unique=True),
+)
+def test_project_file_says_what_it_was_given(target: str, exclude: list[str]) -> None:
+    wanted = msgspec.structs.replace(
+        SETTINGS,
+        data=msgspec.structs.replace(SETTINGS.data, target=target, exclude=tuple(exclude)),
+    )
+    read = yaml.safe_load(project_file(wanted))
+    assert msgspec.convert(read, Settings, strict=True) == wanted
+
+
+def test_dvc_yaml(golden: Golden) -> None:
+    text = dvc_yaml(STAGES)
+    golden("dvc.yaml", text)
+    tree = yaml.safe_load(text)["stages"]
+    assert list(tree) == ["ingest", "evaluate", "alone"]
+    assert tree["ingest"]["params"] == [{"modelyard.yaml": ["data"]}, {"overrides.yaml": ["data"]}]
+    assert tree["ingest"]["outs"][1] == {"records/schema.json": {"cache": False}}
+    assert tree["alone"] == {"cmd": "true"}
+
+
+def test_small_files(golden: Golden) -> None:
+    golden("gitignore", files.gitignore())
+    golden("dvcignore", files.dvcignore())
+    golden("gitattributes", files.gitattributes())
+    golden("README.md", files.readme(SETTINGS, rows=7043, columns=20))
+    golden("overrides.yaml", project.overrides_text({"tune": {"budget": "5s"}}))
+
+
+def test_readme_speaks_for_itself_without_a_description() -> None:
+    plain = project.settings_from(
+        {"project": {"name": "x"}, "data": {"path": "a.csv", "target": "yes"}}, "test"
+    )
+    assert "Predicts `yes` from a table of 7,043 rows and 20 columns." in files.readme(
+        plain, rows=7043, columns=20
+    )
+
+
+def test_ignore_rules_hide_what_a_run_leaves(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text(files.gitignore())
+    hidden = (
+        ".modelyard/lock",
+        ".dvc-store/files/x",
+        "mlflow.db",
+        "mlflow.db-wal",
+        "mlartifacts/1/x",
+        "model/graph.onnx",
+        "package/manifest.json",
+        "data/interim/table.parquet",
+        "reports/index.html",
+        ".venv/x",
+    )
+    kept = ("records/gate.json", "metrics.json", "plots/roc.csv", "dvc.lock", "data/raw/a.csv.dvc")
+    for name in (*hidden, *kept):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    seen = subprocess.run(
+        ["git", "ls-files", "--others", "--exclude-standard"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert sorted(seen) == sorted((*kept, ".gitignore"))
+
+
+def test_missing_lines_are_those_that_are_not_there() -> None:
+    assert files.missing_lines("# mine\n/model/\n x \n", "# c\n/model/\n/package/\n\nx\n") == [
+        "/package/"
+    ]
+
+
+def test_reference_has_every_key_with_a_meaning() -> None:
+    keys = {key.path: key for key in reference.keys()}  # noqa: SIM118 - a function
+    assert set(keys) >= {"data.path", "split.seed", "tune.budget", "gate.limits", "track.uri"}
+    assert [key.path for key in keys.values() if not key.description] == []
+    assert keys["data.path"].default is None
+    assert keys["data.id"].default == "null"
+    assert keys["tune.budget"].default == "60s"
+    assert keys["tune.budget"].type == "text or null"
+    assert keys["tune.mode"].type == "search | grid"
+    assert keys["gate.limits"].type == "mapping of text to {min, max}"
+
+
+def test_reference_page(golden: Golden) -> None:
+    golden("reference.md", reference.markdown_page())
+
+
+def test_lock_pins_the_closure_without_addresses() -> None:
+    text = requirements_lock()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[A-Za-z0-9.+!]+", line) for line in lines)
+    pins = dict(line.split("==") for line in lines)
+    assert list(pins) == sorted(pins)
+    assert pins["polars"] == version("polars")
+    assert {"modelyard", "modelyard-serve", "dvc", "mlflow", "dvc-data"} <= set(pins)
+    assert "pytest" not in pins
+
+
+def test_lock_of_a_distribution_that_is_not_there_is_empty() -> None:
+    assert len(requirements_lock("no-such-distribution").splitlines()) == 1
+
+
+def test_tag_message_is_read_back() -> None:
+    text = messages.data_version("November: rows: 5", rows=7043, md5="ab", source="n.csv")
+    assert messages.read_data_version(text) == messages.DataMessage("November: rows: 5", 7043)
+    assert messages.read_data_version("by hand") == messages.DataMessage("by hand", None)
+
+
+@pytest.mark.parametrize(
+    "value", [None, "no", "1", 1, 0.15, [], ["a, b"], {"x": "y: z"}, "ä #", ""]
+)
+def test_inline_yaml_reads_back(value: object) -> None:
+    text = inline(value)
+    assert "\n" not in text
+    assert yaml.safe_load(f"key: {text}") == {"key": value}
