@@ -48,7 +48,7 @@ def _forest(member: Member, task: str) -> Forest | None:
     columns = len(np.unique(trees.feature[split.inner]))
     size = split.bits // 8
     cost = split.words * (columns * size * LOOKUP + LEAF)
-    if columns == 0 or cost > WALK * len(trees.roots):
+    if columns == 0 or not split.complete or cost > WALK * len(trees.roots):
         return None
     tables, breaks = _tables(trees, split)
     if tables is None:
