@@ -33,7 +33,14 @@ FEW = 12
 JOINT = 512
 """Most rows of a table that answers for several columns of few values at once."""
 
+BIAS = 1023
+"""The exponent of 1.0 as a double has it."""
+_FRACTION = np.int64(52)
+
 Floats = NDArray[np.float64]
+Code = tuple[int, int, int]
+"""A column of codes: its place in the matrix, rows of the table a code, and NaN's code."""
+Group = tuple[NDArray[Any], list[Code]]
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -47,7 +54,7 @@ class Forest(msgspec.Struct, frozen=True, kw_only=True):
     """Trees that are summed. Arrays are little-endian, `bits` is the size of a word (32 or 64).
 
     `masks` is shape (rows of all columns one below another, words), unsigned; `values` is float64,
-    shape (words, bits): what each leaf adds. The words of output k are those from `starts[k]` on.
+    shape (words, bits): what each leaf adds; `whole` says that no tree takes two words. The words of output k are those from `starts[k]` on.
     The scores are `weight` x link(sum + base); the link "share" makes a probability p of class 1
     into (1 - p, p).
     """
@@ -55,6 +62,7 @@ class Forest(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
     bits: int
     words: int
+    whole: bool
     masks: bytes
     values: bytes
     starts: tuple[int, ...]
@@ -115,19 +123,18 @@ class _Opened:
     """One forest, ready."""
 
     def __init__(self, forest: Forest, codes: Mapping[int, int]) -> None:
-        kind = {32: ("<u4", np.float32, np.int32, 23), 64: ("<u8", np.float64, np.int64, 52)}
-        word, self._float, self._int, self._shift = kind[forest.bits]
+        word = {32: "<u4", 64: "<u8"}[forest.bits]
         masks = np.frombuffer(forest.masks, dtype=word).reshape(-1, forest.words)
         values = np.frombuffer(forest.values, dtype="<f8").reshape(forest.words, forest.bits)
         self._read(forest, masks, codes)
-        # A word's last bit as a float has its place as exponent: 127 + place (or 1023 + place for
-        # doubles), and 0 for a word without a bit. So the leaves stand behind a gap of unused
-        # cells, of which the first is the zero of the word whose tree ended in another word.
-        gap = 127 if forest.bits == 32 else 1023
+        # A word's last bit as a double has its place as exponent, BIAS + place. A word without a
+        # bit, whose tree ended in another of its words, has the exponent 0: then a gap of unused
+        # cells stands before the leaves, and its first is the 0 to add.
+        gap = 0 if forest.whole else BIAS
         stride = gap + forest.bits
         self._values = np.zeros(forest.words * stride)
         self._values.reshape(forest.words, stride)[:, gap:] = values
-        self._places = np.arange(forest.words, dtype=self._int) * self._int(stride)
+        self._places = np.arange(forest.words, dtype=np.int64) * stride - (BIAS - gap)
         self._starts = np.array(forest.starts, dtype=np.intp)
         self._base = np.array(forest.base, dtype=np.float64)
         self._forest = forest
@@ -136,7 +143,7 @@ class _Opened:
         """The tables: numbers by their breaks, categories by their codes, small ones joined."""
         self._numbers: list[tuple[int, NDArray[np.float64], list[float], int]] = []
         tables: list[NDArray[Any]] = []
-        groups: list[tuple[NDArray[Any], list[tuple[int, NDArray[np.intp]]]]] = []
+        groups: list[Group] = []
         start = rows = 0
         for entry in forest.columns:
             breaks = np.frombuffer(entry.breaks, dtype="<f8")
@@ -145,23 +152,30 @@ class _Opened:
                 raise ValueError("the masks end before the columns do")
             start += len(table)
             if entry.column in codes:
-                known = np.arange(codes[entry.column] + 1, dtype=np.float64)
-                row_of = np.append(np.searchsorted(breaks, known), len(breaks) + 1)
-                groups.append((table[row_of], [(entry.column, np.arange(len(row_of)))]))
+                last = codes[entry.column] + 1
+                known = np.searchsorted(breaks, np.arange(last, dtype=np.float64))
+                groups.append((table[np.append(known, len(table) - 1)], [(entry.column, 1, last)]))
             else:
-                self._numbers.append((entry.column, breaks, breaks.tolist(), rows))
+                # Below infinity is the last bin; NaN, sorted behind it, has the row after.
+                ends = np.append(breaks, np.inf)
+                self._numbers.append((entry.column, ends, ends.tolist(), rows))
                 tables.append(table)
                 rows += len(table)
-        self._groups: list[tuple[int, list[tuple[int, NDArray[np.intp], list[int]]]]] = []
+        self._groups: list[tuple[int, list[Code]]] = []
         for table, members in _joined(groups):
-            self._groups.append(
-                (rows, [(column, place, place.tolist()) for column, place in members])
-            )
+            self._groups.append((rows, members))
             tables.append(table)
             rows += len(table)
         if start != len(masks) or not tables:
             raise ValueError("the masks go on after the columns")
         self._table = np.concatenate(tables)
+        coded = [(at, *member) for at, (_, found) in enumerate(self._groups) for member in found]
+        self._codes = np.array([column for _, column, _, _ in coded], dtype=np.intp)
+        self._lasts = np.array([[last] for *_, last in coded], dtype=np.float64)
+        self._steps = np.zeros((len(self._groups), len(coded)))
+        for place, (at, _, step, _) in enumerate(coded):
+            self._steps[at, place] = step
+        self._firsts = np.array([[first] for first, _ in self._groups], dtype=np.float64)
 
     def __call__(self, matrix: Floats) -> Floats:
         """Shape (rows, width) -> (rows, outputs)."""
@@ -186,11 +200,11 @@ class _Opened:
         for row in matrix.tolist():
             for column, _, breaks, start in self._numbers:
                 x = row[column]
-                places.append(start + (bisect_left(breaks, x) if x == x else len(breaks) + 1))
+                places.append(start + (bisect_left(breaks, x) if x == x else len(breaks)))
             for start, members in self._groups:
-                for column, _, row_of in members:
+                for column, step, last in members:
                     x = row[column]
-                    start += row_of[int(x)] if x == x else row_of[-1]
+                    start += step * (int(x) if x == x else last)
                 places.append(start)
         found = self._table.take(places, axis=0)
         if len(matrix) > 1:
@@ -204,10 +218,11 @@ class _Opened:
 
     def _sums(self, left: NDArray[Any]) -> Floats:
         """The sum of the leaves whose bits are left, shape (rows, words) -> (rows, outputs)."""
-        leaf = left.astype(self._float).view(self._int)
-        leaf >>= self._shift
+        leaf = left.astype(np.float64).view(np.int64)
+        leaf >>= _FRACTION
         leaf += self._places
-        added = self._values.take(leaf)
+        # Every place is within by construction; "wrap" takes half the time of "raise" and "clip".
+        added = self._values.take(leaf, mode="wrap")
         if len(self._starts) == 1:
             summed: Floats = np.add.reduce(added, axis=1, keepdims=True)
             return summed
@@ -217,21 +232,12 @@ class _Opened:
         """Which row of the table each cell has, shape (tables, rows)."""
         columns = np.ascontiguousarray(matrix.T)
         found = np.empty((len(self._numbers) + len(self._groups), len(matrix)), dtype=np.intp)
-        at = 0
-        for column, breaks, _, start in self._numbers:
-            # NaN is sorted behind everything, so its row is one too few.
-            values = columns[column]
-            found[at] = np.searchsorted(breaks, values)
-            found[at] += np.isnan(values)
-            found[at] += start
-            at += 1
-        for start, members in self._groups:
-            found[at] = start
-            for column, row_of, _ in members:
-                last = len(row_of) - 1
-                code = np.nan_to_num(columns[column], nan=last).astype(np.intp)
-                found[at] += row_of.take(code, mode="clip")
-            at += 1
+        for at, (column, ends, _, start) in enumerate(self._numbers):
+            np.add(ends.searchsorted(columns[column]), start, out=found[at])
+        if self._groups:
+            # fmin takes the last row for NaN. Sums of whole numbers are exact.
+            codes = np.fmin(columns[self._codes], self._lasts)
+            found[len(self._numbers) :] = self._steps @ codes + self._firsts
         return found
 
     def _linked(self, raw: Floats) -> Floats:
@@ -250,7 +256,6 @@ class _Opened:
         return scores if forest.weight == 1.0 else scores * forest.weight
 
 
-Group = tuple[NDArray[Any], list[tuple[int, NDArray[np.intp]]]]
 
 
 def _joined(groups: list[Group]) -> list[Group]:
@@ -260,7 +265,7 @@ def _joined(groups: list[Group]) -> list[Group]:
         if found and len(found[-1][0]) * len(table) <= JOINT:
             first, before = found[-1]
             both = (first[:, None, :] & table[None, :, :]).reshape(-1, table.shape[1])
-            stretched = [(column, place * len(table)) for column, place in before]
+            stretched = [(column, step * len(table), last) for column, step, last in before]
             found[-1] = (both, [*stretched, *members])
         else:
             found.append((table, members))

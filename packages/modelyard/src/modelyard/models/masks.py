@@ -58,6 +58,7 @@ def _forest(member: Member, task: str) -> Forest | None:
         columns=breaks,
         bits=split.bits,
         words=split.words,
+        whole=split.words == len(trees.roots),
         masks=tables.astype(f"<u{size}").tobytes(),
         values=split.values(trees).astype("<f8").tobytes(),
         starts=split.starts,
