@@ -120,9 +120,7 @@ def big_tree(leaves: int, seed: int) -> Trees:
 
 
 @pytest.mark.parametrize("leaves", [2, 31, 32, 33, 63, 64, 65, 130, 255])
-def test_trees_of_many_leaves_take_many_words(
-    leaves: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trees_of_many_leaves_take_many_words(leaves: int, monkeypatch: pytest.MonkeyPatch) -> None:
     trees = big_tree(leaves, leaves)
     X = probes(trees, leaves, rows=80)
     run = opened(trees, "regression", monkeypatch)

@@ -54,9 +54,9 @@ class Forest(msgspec.Struct, frozen=True, kw_only=True):
     """Trees that are summed. Arrays are little-endian, `bits` is the size of a word (32 or 64).
 
     `masks` is shape (rows of all columns one below another, words), unsigned; `values` is float64,
-    shape (words, bits): what each leaf adds; `whole` says that no tree takes two words. The words of output k are those from `starts[k]` on.
-    The scores are `weight` x link(sum + base); the link "share" makes a probability p of class 1
-    into (1 - p, p).
+    shape (words, bits): what each leaf adds. `whole` says that no tree takes two words. The words
+    of output k are those from `starts[k]` on. The scores are `weight` x link(sum + base); the link
+    "share" makes a probability p of class 1 into (1 - p, p).
     """
 
     columns: tuple[Column, ...]
@@ -206,11 +206,8 @@ class _Opened:
                     x = row[column]
                     start += step * (int(x) if x == x else last)
                 places.append(start)
-        found = self._table.take(places, axis=0)
-        if len(matrix) > 1:
-            found = found.reshape(len(matrix), -1, found.shape[1])
-        left = np.bitwise_and.reduce(found, axis=-2, keepdims=len(matrix) == 1)
-        raw = self._sums(left) + self._base
+        found = self._table.take(places, axis=0).reshape(len(matrix), -1, self._table.shape[1])
+        raw = self._sums(np.bitwise_and.reduce(found, axis=1)) + self._base
         if self._forest.link != "sigmoid" or len(matrix) > 1:
             return self._linked(raw)
         x, weight = float(raw[0, 0]), self._forest.weight
@@ -254,8 +251,6 @@ class _Opened:
         else:
             scores = raw
         return scores if forest.weight == 1.0 else scores * forest.weight
-
-
 
 
 def _joined(groups: list[Group]) -> list[Group]:
