@@ -4,7 +4,7 @@
 
 A third of the rows are the table's; a third have values taken out, unseen categories and numbers
 from elsewhere; a third stand at the trees' thresholds and one step beside them. The package is
-scored both ways, by its masks and by its graph. Labels must be equal and probabilities within 1e-12.
+scored both ways, by its masks and by its graph. Labels must be equal, probabilities within 1e-12.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ def opened(form: Trees, task: str, monkeypatch: pytest.MonkeyPatch) -> Scores:
 def reopened(members: list[Member], task: str) -> Scores:
     written = compiled(members, task)
     assert written is not None
-    return Scores(msgspec.msgpack.decode(written, type=Masks), CODES, WIDTH)
+    outputs = 3 if task == "multiclass" else 1
+    return Scores(msgspec.msgpack.decode(written, type=Masks), CODES, WIDTH, outputs)
 
 
 def both_ways(run: Scores, X: Floats) -> Floats:
@@ -152,7 +153,7 @@ def test_tables_of_few_codes_are_joined_and_of_many_are_not() -> None:
     )
     written = compiled([Member(trees, 1.0)], "regression")
     assert written is not None
-    run = Scores(msgspec.msgpack.decode(written, type=Masks), sizes, WIDTH)
+    run = Scores(msgspec.msgpack.decode(written, type=Masks), sizes, WIDTH, 1)
     assert [len(members) for _, members in run._forests[0]._groups] == [2, 1]
     assert JOINT < 6 * 11 * 302
     X = np.stack([rng.integers(0, size + 1, 200) for size in sizes.values()], axis=1) * 1.0

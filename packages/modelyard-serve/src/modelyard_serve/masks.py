@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from modelyard_serve.contract import MASKS, Feature
+from modelyard_serve.contract import MASKS, Manifest
 from modelyard_serve.errors import PackageError
 
 BLOCK = 128
@@ -77,19 +77,20 @@ class Masks(msgspec.Struct, frozen=True):
     forests: tuple[Forest, ...]
 
 
-def read_masks(package: Path, features: Sequence[Feature]) -> Scores:
+def read_masks(package: Path, manifest: Manifest) -> Scores:
     """Open a package's tables, whose digest was checked. Raises PackageError."""
     path = package / MASKS
     codes: dict[int, int] = {}
     column = 0
-    for feature in features:
+    for feature in manifest.features:
         if feature.kind == "category":
             codes[column] = len(feature.levels)
         column += feature.width
     try:
         masks = msgspec.msgpack.decode(path.read_bytes(), type=Masks)
-        return Scores(masks, codes, column)
-    except (OSError, msgspec.DecodeError, ValueError, IndexError) as error:
+        outputs = len(manifest.classes) if manifest.task == "multiclass" else 1
+        return Scores(masks, codes, column, outputs)
+    except (OSError, msgspec.DecodeError, ValueError, KeyError) as error:
         raise PackageError(f"{MASKS} cannot be read: {error}") from error
 
 
@@ -99,16 +100,22 @@ class Scores:
     Args:
         codes: the columns that hold category codes only (0 to so many, or NaN).
         width: columns of the matrix.
+        outputs: sums of each row: the number of classes for multiclass, else 1.
 
     Raises:
         ValueError: the arrays do not fit each other or the matrix.
     """
 
-    def __init__(self, masks: Masks, codes: Mapping[int, int], width: int) -> None:
+    def __init__(self, masks: Masks, codes: Mapping[int, int], width: int, outputs: int) -> None:
         if not masks.forests:
             raise ValueError("it holds no trees")
-        if any(entry.column >= width for forest in masks.forests for entry in forest.columns):
-            raise ValueError(f"it reads a column beyond the {width} of the signature")
+        for forest in masks.forests:
+            if not all(0 <= entry.column < width for entry in forest.columns):
+                raise ValueError(f"it reads a column beyond the {width} of the signature")
+            if not forest.starts or not len(forest.starts) == len(forest.base) == outputs:
+                raise ValueError(f"it does not give the {outputs} sums that the task takes")
+            if list(forest.starts) != sorted({*forest.starts}) or forest.starts[-1] >= forest.words:
+                raise ValueError("an output has no words")
         self._forests = [_Opened(forest, codes) for forest in masks.forests]
 
     def __call__(self, matrix: Floats) -> Floats:

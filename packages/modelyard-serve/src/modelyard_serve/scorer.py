@@ -70,7 +70,7 @@ class Scorer:
         self.digest = package_digest(self.package)
         # What the manifest does not list is not read: its digest was not checked.
         if MASKS in self.manifest.files and not graph:
-            self._run: Run = read_masks(self.package, self.manifest.features)
+            self._run: Run = read_masks(self.package, self.manifest)
         else:
             self._run = _session(self.package, self.manifest, threads)
         self._classes = np.array(self.manifest.classes, dtype=object)
