@@ -19,11 +19,12 @@ from modelyard_serve.masks import Column, Forest, Masks
 
 MOST_BYTES = 24 * 2**20
 """Larger tables than this stay out of any cache, and weigh on the package."""
-WALK = 16.0
-"""Nanoseconds that onnxruntime takes to walk one tree; with the two below measured in ADR 0017."""
-LOOKUP = 0.012
-"""Nanoseconds for each byte of a row of the table, and 2.5 for a word's leaf."""
-LEAF = 2.5
+WALK = 4.0
+"""Nanoseconds that onnxruntime takes for one level of one tree, rows differing. ADR 0017."""
+LOOKUP = 0.05
+"""Nanoseconds for each byte of a row of the table, of every column."""
+LEAF = 3.0
+"""Nanoseconds from a word's last bit to its leaf's value."""
 
 
 def compiled(members: Sequence[Member], task: str) -> bytes | None:
@@ -48,7 +49,7 @@ def _forest(member: Member, task: str) -> Forest | None:
     columns = len(np.unique(trees.feature[split.inner]))
     size = split.bits // 8
     cost = split.words * (columns * size * LOOKUP + LEAF)
-    if columns == 0 or not split.complete or cost > WALK * len(trees.roots):
+    if columns == 0 or not split.complete or cost > WALK * float(np.log2(split.counts).sum()):
         return None
     tables, breaks = _tables(trees, split)
     if tables is None:
@@ -87,7 +88,7 @@ class _Split:
         order = np.argsort(owner[leaves], kind="stable")
         leaves = leaves[order]
         tree = owner[leaves]
-        counts = np.bincount(tree, minlength=len(trees.roots))
+        self.counts = counts = np.bincount(tree, minlength=len(trees.roots))
         self.bits = 32 if int(counts.max()) <= 32 else 64
         place = np.arange(len(leaves)) - (np.cumsum(counts) - counts)[tree]
         sizes = -(-counts // self.bits)
