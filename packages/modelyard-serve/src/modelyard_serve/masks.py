@@ -135,13 +135,14 @@ class _Opened:
         values = np.frombuffer(forest.values, dtype="<f8").reshape(forest.words, forest.bits)
         self._read(forest, masks, codes)
         # A word's last bit as a double has its place as exponent, BIAS + place. A word without a
-        # bit, whose tree ended in another of its words, has the exponent 0: then a gap of unused
-        # cells stands before the leaves, and its first is the 0 to add.
-        gap = 0 if forest.whole else BIAS
-        stride = gap + forest.bits
-        self._values = np.zeros(forest.words * stride)
-        self._values.reshape(forest.words, stride)[:, gap:] = values
-        self._places = np.arange(forest.words, dtype=np.int64) * stride - (BIAS - gap)
+        # bit, whose tree ended in another of its words, has the exponent 0: it finds the cell
+        # before the leaves, which adds 0.
+        gap = 0 if forest.whole else 1
+        table = np.zeros((forest.words, gap + forest.bits))
+        table[:, gap:] = values
+        self._values = table.ravel()
+        self._lowest = BIAS - gap
+        self._places = np.arange(forest.words, dtype=np.int64) * table.shape[1] - self._lowest
         self._starts = np.array(forest.starts, dtype=np.intp)
         self._base = np.array(forest.base, dtype=np.float64)
         self._forest = forest
@@ -224,6 +225,8 @@ class _Opened:
         """The sum of the leaves whose bits are left, shape (rows, words) -> (rows, outputs)."""
         leaf = left.astype(np.float64).view(np.int64)
         leaf >>= _FRACTION
+        if not self._forest.whole:
+            np.maximum(leaf, self._lowest, out=leaf)
         leaf += self._places
         # Every place is within by construction; "wrap" takes half the time of "raise" and "clip".
         added = self._values.take(leaf, mode="wrap")
