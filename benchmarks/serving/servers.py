@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 ENVIRONMENTS = flights.ROOT / ".cache/serving"
 LOGS = flights.CACHE / "logs"
-PATIENCE = 180.0
+PATIENCE = 600.0
 """Seconds that a server may take to its first answer."""
 
 QUIET = {
