@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
+ImageName = Annotated[str, Meta(pattern=r"^[a-z0-9]+(?:[._/:-]+[a-z0-9]+)*$")]
 Duration = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?\s*(s|m|h)?$")]
 
 
@@ -199,10 +200,9 @@ class ImageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The container image of the endpoint, and what `modelyard image verify` holds it to."""
 
     name: Annotated[
-        str | None,
+        ImageName | None,
         Meta(
-            description="Name of the image, as a registry wants it; the project's name in small letters where null.",
-            pattern=r"^[a-z0-9]+(?:[._/:-]+[a-z0-9]+)*$",
+            description="Name of the image, as a registry wants it; the project's name in small letters where null."
         ),
     ] = None
     engine: Annotated[
