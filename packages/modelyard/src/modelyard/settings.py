@@ -230,9 +230,9 @@ class ImageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     minimal_size_mb: Annotated[
         Count, Meta(description="Budget: the same for `minimal`, in MB.")
     ] = 150
-    memory_mb: Annotated[
-        Count, Meta(description="Budget: memory of the idle endpoint, in MB.")
-    ] = 130
+    memory_mb: Annotated[Count, Meta(description="Budget: memory of the idle endpoint, in MB.")] = (
+        130
+    )
     sign: Annotated[
         str | None,
         Meta(

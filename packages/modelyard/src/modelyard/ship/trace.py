@@ -154,7 +154,9 @@ def _images(project: Project) -> dict[str, list[tuple[str, str]]]:
 
 def _with_images(chain: Chain, built: dict[str, list[tuple[str, str]]]) -> Chain:
     """Images are of a release; a run of the same package that was not released has none."""
-    return replace(chain, images=tuple(built.get(chain.package_digest, ())) if chain.version else ())
+    return replace(
+        chain, images=tuple(built.get(chain.package_digest, ())) if chain.version else ()
+    )
 
 
 def _runs(project: Project) -> list[mlflow.RunInfo]:

@@ -202,7 +202,7 @@ def _sign(project: Project, record: ImageRecord) -> None:
     # Variables in the words are filled by us: no shell reads a line of modelyard.yaml.
     words = [_filled(word, environment) for word in shlex.split(command)]
     try:
-        done = subprocess.run(words, cwd=project.root, env=environment, capture_output=True)  # noqa: S603
+        done = subprocess.run(words, cwd=project.root, env=environment, capture_output=True)
     except OSError as error:
         raise ToolFailed(
             f"The image was built and not signed: {words[0]} cannot be started.",
@@ -220,7 +220,9 @@ def _sign(project: Project, record: ImageRecord) -> None:
 
 def _filled(word: str, environment: dict[str, str]) -> str:
     for name in ("IMAGE_RECORD", "IMAGE_SBOM", "IMAGE_ID", "IMAGE"):
-        word = word.replace(f"${{{name}}}", environment[name]).replace(f"${name}", environment[name])
+        word = word.replace(f"${{{name}}}", environment[name]).replace(
+            f"${name}", environment[name]
+        )
     return word
 
 

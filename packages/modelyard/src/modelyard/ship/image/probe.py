@@ -37,7 +37,9 @@ def main() -> None:
         "outputs": outputs,
         "ping": call(connection, "GET", "/ping"),
         "model": model,
-        "packages": {one.metadata["Name"].lower(): one.version for one in distributions(path=PATHS)},
+        "packages": {
+            one.metadata["Name"].lower(): one.version for one in distributions(path=PATHS)
+        },
         "uid": os.getuid(),
         "shells": [name for name in SHELLS if Path(name).exists()],
         "writable": [name for name in ("/", "/app", "/app/package") if os.access(name, os.W_OK)],

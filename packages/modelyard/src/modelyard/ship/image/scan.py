@@ -36,7 +36,7 @@ class Found:
 
 def scan(archive: tarfile.TarFile) -> Found:
     """Read a container's files once. Links have no size of their own."""
-    found = Found({name: 0 for name in (BASE, *BIG, OTHERS, SERVE, PACKAGE)})
+    found = Found(dict.fromkeys((BASE, *BIG, OTHERS, SERVE, PACKAGE), 0))
     for member in archive:
         path = PurePosixPath(member.name.removeprefix("./"))
         part = _part(path)
