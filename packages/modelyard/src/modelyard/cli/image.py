@@ -133,9 +133,8 @@ def context(release: str, render: bool) -> None:
     made = contexts.assemble(here, choose.release_of(here, release))
     for path in (*written, *made.written):
         click.echo(f"  wrote {path}")
-    click.echo(
-        f"image/: {len(made.wheels)} wheels and the package; docker build --network none image"
-    )
+    click.echo(f"image/: {len(made.wheels)} wheels and the package")
+    click.echo("Next:  docker build --network none image")
 
 
 @command.command("report")

@@ -74,8 +74,8 @@ def trace(project: Project, what: str) -> list[Chain]:
     """Return every chain that `what` is a link of, newest first.
 
     Args:
-        what: a commit, branch or tag; a run's id; a model's, package's or image's digest; `v1`, `data/v1`,
-            `model/v1`. Digests and commits may be shortened.
+        what: a commit, branch or tag; a run's id; a model's, package's or image's digest; `v1`,
+            `data/v1`, `model/v1`. Digests and commits may be shortened.
 
     Raises:
         UsageError: nothing is known by that name.

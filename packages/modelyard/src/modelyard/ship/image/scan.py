@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import IO
 
 FORBIDDEN_PACKAGES = frozenset(
-    "scikit-learn sklearn pandas polars mlflow mlflow-skinny joblib cloudpickle dill skops lightgbm "
-    "xgboost scipy optuna dvc modelyard pip setuptools wheel".replace("-", "_").split()
+    "scikit_learn sklearn pandas polars mlflow mlflow_skinny joblib cloudpickle dill skops "
+    "lightgbm xgboost scipy optuna dvc modelyard pip setuptools wheel".split()
 )
 """Distributions of the build half, and installers."""
 
