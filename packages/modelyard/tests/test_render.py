@@ -96,7 +96,7 @@ def test_dvc_yaml(golden: Golden) -> None:
 def test_small_files(golden: Golden) -> None:
     golden("gitignore", files.gitignore())
     golden("dvcignore", files.dvcignore())
-    golden("gitattributes", files.gitattributes())
+    golden("gitattributes", files.gitattributes(STAGES))
     golden("README.md", files.readme(SETTINGS, rows=7043, columns=20))
     golden("overrides.yaml", project.overrides_text({"tune": {"budget": "5s"}}))
 

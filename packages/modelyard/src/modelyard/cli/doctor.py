@@ -9,9 +9,12 @@ from modelyard.cli import show
 
 
 @click.command("doctor")
+@click.option("--fix", is_flag=True, help="First mend what needs no decision: merge drivers.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
-def command(as_json: bool) -> None:
+def command(fix: bool, as_json: bool) -> None:
     """Check git, DVC, MLflow, the disk, versions, the project file and the locks."""
+    for done in checks.mend() if fix else ():
+        click.echo(f"fixed: {done}", err=as_json)
     findings = checks.examine()
     if as_json:
         show.as_json(findings)

@@ -134,6 +134,8 @@ def _carry_out(root: Path, made: Plan, data: Path, changes: Changes) -> tuple[tu
     new_dvc, head = not dvc.is_set_up(root), git.head(root)
     paths = [path.relative_to(root).as_posix() for path in touched]
     made_commits: list[str] = []
+    # Repeating this is harmless, and without the attributes it has no effect: it is not taken back.
+    git.install_drivers(root)
     try:
         if new_dvc:
             dvc.init(root, subdir=git.toplevel(root) != root.resolve())

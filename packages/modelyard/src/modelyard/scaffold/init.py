@@ -90,6 +90,7 @@ def init(
 
 def furnish(root: Path, made: Plan, data: Path) -> tuple[tuple[str, ...], str]:
     """Fill an empty git repository: files, DVC, the table, two commits and the tag data/v1."""
+    git.install_drivers(root)
     dvc.init(root)
     for path, text in made.texts.items():
         (root / path).write_text(text, encoding="utf-8", newline="\n")

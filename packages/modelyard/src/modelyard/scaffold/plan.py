@@ -84,7 +84,7 @@ def plan(
         "dvc.yaml": dvc_yaml(stages(path)),
         ".gitignore": files.gitignore(),
         ".dvcignore": files.dvcignore(),
-        ".gitattributes": files.gitattributes(),
+        ".gitattributes": files.gitattributes(stages(path)),
         "README.md": files.readme(settings, rows=len(raw.frame), columns=raw.frame.width),
         "requirements.lock": locks.requirements_lock(),
     }
