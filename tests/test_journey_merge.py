@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Yard
 
 pytestmark = pytest.mark.journey
 
 
-def branch(yard: Yard, name: str, old: str, new: str) -> None:
+def branch(yard: Any, name: str, old: str, new: str) -> None:
     """A branch from main that changes modelyard.yaml, runs, and commits everything."""
     yard.git("switch", "--quiet", "--create", name, "main")
     yard.edit(old, new)
@@ -20,12 +20,12 @@ def branch(yard: Yard, name: str, old: str, new: str) -> None:
 
 
 def test_branches_that_ran_different_stages_merge_without_conflict(
-    project: Yard, tmp_path: Path
+    project: Any, tmp_path: Path
 ) -> None:
     project.git("branch", "--move", "--force", "main")
     branch(project, "feat/gate", "limits: {}", "limits: {roc_auc: {min: 0.6}}")
     branch(project, "feat/missing", "  types: {}\n", "  types: {}\n  missing: ['none at all']\n")
-    clone = Yard(tmp_path / "clone")
+    clone = type(project)(tmp_path / "clone")
     project.git("clone", "--quiet", ".", clone.root)
     clone.git("switch", "--quiet", "feat/gate")
     clone.git("switch", "--quiet", "feat/missing")
@@ -40,7 +40,7 @@ def test_branches_that_ran_different_stages_merge_without_conflict(
     assert (clone.root / "dvc.lock").read_bytes() == (project.root / "dvc.lock").read_bytes()
 
 
-def test_branches_that_ran_one_stage_say_to_run_it_again(project: Yard) -> None:
+def test_branches_that_ran_one_stage_say_to_run_it_again(project: Any) -> None:
     project.git("branch", "--move", "--force", "main")
     branch(project, "feat/limit", "limits: {}", "limits: {roc_auc: {min: 0.6}}")
     branch(project, "feat/margin", "margin: 0.03", "margin: 0.04")

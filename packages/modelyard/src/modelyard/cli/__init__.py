@@ -41,6 +41,7 @@ COMMANDS = {
     "reproduce": "Refit from the recorded study, without caches, and compare.",
     "report": "Write the report page from the records.",
     "config": "List every key of modelyard.yaml, or print its JSON Schema.",
+    "sync": "Bring the generated files up to date; your edits are kept.",
     "git": "Merge drivers: tell this clone of them, or merge one file.",
     "doctor": "Check the tools and the project, each finding with its fix.",
     "demo": "Build a complete demonstration project on bundled flight data.",
