@@ -41,6 +41,7 @@ COMMANDS = {
     "reproduce": "Refit from the recorded study, without caches, and compare.",
     "report": "Write the report page from the records.",
     "config": "List every key of modelyard.yaml, or print its JSON Schema.",
+    "ci": "Run the pipeline on this machine; report on a proposed change.",
     "smoke": "Score the golden samples over HTTP and compare the answers.",
     "lint": "Check what git keeps: project file, records, generated files.",
     "test": "Check that the project holds: doctor, packages, data, your tests.",

@@ -74,7 +74,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
         Job(
             "train",
             "train",
-            (PULL, "modelyard run --no-release"),
+            (PULL, "modelyard run --no-release", "modelyard report"),
             needs=("data",),
             keeps=CANDIDATE,
             remote=True,

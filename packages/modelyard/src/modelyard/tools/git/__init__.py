@@ -40,6 +40,7 @@ from modelyard.tools.git.merging import (
     merge_base,
     merge_file,
     missing_drivers,
+    subject,
     tracked_files,
 )
 
@@ -74,6 +75,7 @@ __all__ = [
     "resolve",
     "rev_parse",
     "show",
+    "subject",
     "switch",
     "tag",
     "tags",

@@ -81,6 +81,12 @@ def tracked_files(folder: Path) -> list[str]:
     return sorted(os.fsdecode(name) for name in text.split(b"\0") if name)
 
 
+def subject(folder: Path, rev: str) -> str:
+    """The first line of a commit's message."""
+    text = _call(folder, ["log", "-1", "--format=%s", rev]).stdout
+    return text.decode("utf-8", "replace").strip()
+
+
 def clone(source: Path, target: Path, rev: str, branch: str | None) -> None:
     """A clean clone of `source` at a commit, on a branch of that name, its tags included.
 
