@@ -32,7 +32,9 @@ def test_branches_that_ran_different_stages_merge_without_conflict(
     for yard in (project, clone):
         if yard is clone:
             assert "modelyard doctor --fix" in yard.tool("modelyard", "doctor", code=1).stdout
-            assert "fixed: merge driver modelyard-lock" in yard.cli("doctor", "--fix", code=1).stdout
+            assert (
+                "fixed: merge driver modelyard-lock" in yard.cli("doctor", "--fix", code=1).stdout
+            )
         yard.git("merge", "--no-ff", "--no-edit", "feat/gate")
         assert yard.git("status", "--porcelain") == ""
     assert "up to date" in project.tool("dvc", "status").stdout

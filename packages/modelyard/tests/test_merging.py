@@ -77,7 +77,9 @@ def test_a_stage_that_read_what_the_merge_replaced_is_left_to_the_next_run() -> 
 
 
 def test_a_stage_that_one_side_dropped_is_dropped() -> None:
-    assert lock.merge(BASE, BASE, a_lock(INGEST, TRAIN), "dvc.lock").content == a_lock(INGEST, TRAIN)
+    assert lock.merge(BASE, BASE, a_lock(INGEST, TRAIN), "dvc.lock").content == a_lock(
+        INGEST, TRAIN
+    )
     changed = a_lock(INGEST, TRAIN, entry("gate", reads="model@2", note="No"))
     assert lock.merge(BASE, changed, a_lock(INGEST, TRAIN), "dvc.lock").conflict
 
@@ -88,7 +90,9 @@ def test_a_first_run_on_both_sides_has_no_base() -> None:
     assert found.content == a_lock(INGEST, TRAIN)
 
 
-@pytest.mark.parametrize("broken", [b"<<<<<<< ours\n", b"[1, 2]\n", b"schema: '2.0'\n", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "broken", [b"<<<<<<< ours\n", b"[1, 2]\n", b"schema: '2.0'\n", b"\xff\xfe"]
+)
 def test_a_lock_that_cannot_be_read_is_a_conflict_and_keeps_ours(broken: bytes) -> None:
     found = lock.merge(BASE, BASE, broken, "dvc.lock")
     assert found.conflict
@@ -181,7 +185,9 @@ def test_git_merges_two_stages_through_the_driver(tmp_path: Path) -> None:
     git.switch(repo.root, "feat/gate", create=True)
     repo.commit("gate", dvc_lock=a_lock(INGEST, TRAIN, entry("gate", reads="model@2", note="No")))
     git.switch(repo.root, "main")
-    repo.commit("ingest", dvc_lock=a_lock(entry("ingest", writes="table@1", note="No"), TRAIN, GATE))
+    repo.commit(
+        "ingest", dvc_lock=a_lock(entry("ingest", writes="table@1", note="No"), TRAIN, GATE)
+    )
     done = repo.merge("feat/gate")
     assert done.returncode == 0, done.stdout + done.stderr
     assert repo.read("dvc.lock").count(b"positive: No") == 2

@@ -64,7 +64,11 @@ def _context(setting: Setting) -> dict[str, str]:
         "github.ref_name": setting.branch,
         "github.sha": setting.commit,
         "github.base_ref": setting.default_branch if setting.event == "change" else "",
-        **{f"{kind}.{name}": value for kind in ("vars", "secrets") for name, value in variables.items()},
+        **{
+            f"{kind}.{name}": value
+            for kind in ("vars", "secrets")
+            for name, value in variables.items()
+        },
         "github.token": variables.get("GITHUB_TOKEN", ""),
     }
 

@@ -205,7 +205,9 @@ class _Running:
                 inside = clone / self._below()
                 for name in job.downloads if job.downloads is not None else self._earlier(job):
                     for path in self._artifacts(name):
-                        clones.copy(path, inside / path.relative_to(self.place / "artifacts" / name))
+                        clones.copy(
+                            path, inside / path.relative_to(self.place / "artifacts" / name)
+                        )
                 code, reason = self._steps(job, inside, file)
                 for artifact in job.artifacts:
                     if code == 0 or artifact.always:
@@ -348,7 +350,9 @@ class _Running:
             seconds=round(time.monotonic() - self.started, 3),
             state=state,  # type: ignore[arg-type]
             exit_code=code,
-            stages=tuple(s for s in self.pipeline.stages if any(j.stage == s for j in self.jobs.values())),
+            stages=tuple(
+                s for s in self.pipeline.stages if any(j.stage == s for j in self.jobs.values())
+            ),
             jobs=tuple(self.jobs.values()),
             modelyard=version("modelyard"),
         )
@@ -404,7 +408,9 @@ def _reason(step: Step, code: int, last: str, job: PipelineJob) -> str:
 
 
 def _case(job: JobRun, place: Path) -> junit.Case:
-    state = {"success": "passed", "failed": "failed", "canceled": "failed"}.get(job.state, "skipped")
+    state = {"success": "passed", "failed": "failed", "canceled": "failed"}.get(
+        job.state, "skipped"
+    )
     text = ""
     if job.log and (place / job.log).is_file():
         text = (place / job.log).read_text(encoding="utf-8", errors="replace")[-4000:]

@@ -17,7 +17,9 @@ def command() -> None:
 
 @command.command("run")
 @click.argument("stages", nargs=-1, metavar="[STAGE]...")
-@click.option("--file", help="The pipeline file; .gitlab-ci.yml, else .github/workflows/pipeline.yml.")
+@click.option(
+    "--file", help="The pipeline file; .gitlab-ci.yml, else .github/workflows/pipeline.yml."
+)
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
 @click.option(
     "--event",
@@ -76,3 +78,40 @@ def run(
         click.echo(f"\n  logs  ci/logs/{done.id}/index.html")
     if done.exit_code:
         raise SystemExit(done.exit_code)
+
+
+@command.command("report")
+@click.option("--base", default="main", show_default=True, help="The branch to compare with.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("reports/ci.md"),
+    show_default=True,
+    help="Where it goes; its plots lie beside it.",
+)
+@click.option("--print", "printed", is_flag=True, help="Print it too.")
+def report(base: str, output: Path, printed: bool) -> None:
+    """Write what this branch changes, in Markdown: metrics, gate, data, parameters, size, plots."""
+    from modelyard.ci import proposal
+
+    text = proposal.write(project.load(), base, output.absolute())
+    click.echo(text if printed else str(output))
+
+
+@command.command("comment")
+@click.argument("report", type=click.Path(path_type=Path), default=Path("reports/ci.md"))
+def comment(report: Path) -> None:
+    """Post REPORT as the one comment of a proposed change; the next one updates it.
+
+    Without a token, or on a fork, it says why it was not posted, and the exit code is 0.
+    """
+    import os
+
+    from modelyard.ci.comment import comment as post
+
+    made = post(report, os.environ)
+    if made.why:
+        click.echo(f"not posted: {made.why}; the report is {report}")
+    else:
+        click.echo(f"{made.done} {made.url}".rstrip())

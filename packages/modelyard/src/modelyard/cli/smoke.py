@@ -17,7 +17,9 @@ from modelyard import project
     help="The package to compare with; package/, else the champion's.",
 )
 @click.option("--champion", is_flag=True, help="Compare with the champion's package.")
-@click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds an answer may take.")
+@click.option(
+    "--timeout", type=float, default=30.0, show_default=True, help="Seconds an answer may take."
+)
 def command(address: str | None, package: Path | None, champion: bool, timeout: float) -> None:
     """Score the golden samples at ADDRESS, or at a server started here, and compare the answers."""
     from modelyard.ship import serve

@@ -88,7 +88,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 "modelyard ci comment reports/ci.md",
             ),
             needs=("train",),
-            keeps=("reports/ci.md",),
+            keeps=("reports/ci.md", "reports/ci-plots"),
             takes=("train",),
             remote=True,
             changes=True,
@@ -98,8 +98,11 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
     last = "train"
     if ci.image:
         script = ("modelyard image build", "modelyard image verify")
-        made.append(Job("image", "image", script, needs=(last,), takes=("train",), docker=True))
-        last = "image"
+        # Not `image`: to GitLab that word at the top is no job.
+        made.append(
+            Job("image-build", "image", script, needs=(last,), takes=("train",), docker=True)
+        )
+        last = "image-build"
     if not ci.environments:
         made.append(Job("smoke", "smoke", ("modelyard smoke",), needs=(last,), takes=("train",)))
     for place, name in enumerate(ci.environments):
@@ -139,6 +142,7 @@ def texts(settings: Settings) -> dict[str, str]:
         "settings": settings,
         "ci": ci,
         "jobs": jobs(settings),
+        "all_stages": STAGES,
         "stages": [s for s in STAGES if any(job.stage == s for job in jobs(settings))],
         "action": {
             "checkout": CHECKOUT,
@@ -166,6 +170,7 @@ SERVICES = {
         ".github/workflows/nightly.yml",
         ".github/workflows/rollback.yml",
         ".github/actions/setup/action.yml",
+        ".github/zizmor.yml",
         ".github/pull_request_template.md",
         ".github/CODEOWNERS",
         ".github/branch-protection.json",

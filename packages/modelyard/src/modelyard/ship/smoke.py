@@ -46,7 +46,9 @@ def smoke(served: Served, address: str | None = None, *, timeout: float = 30.0) 
     if address is not None:
         if not address.startswith(("http://", "https://")):
             raise UsageError(
-                f"{address!r} is no address of an endpoint." if address else "The address is empty.",
+                f"{address!r} is no address of an endpoint."
+                if address
+                else "The address is empty.",
                 why="It begins with http:// or https://. In a pipeline it is a variable of the "
                 "environment, such as STAGING_URL, which may not be set yet.",
                 next_step="modelyard smoke https://HOST, or without an address: modelyard smoke",

@@ -24,6 +24,16 @@ def pull(project: Project, say: Callable[[str], None] = lambda text: None) -> No
             dvc.pull(project.root, [name])
         except ToolFailed as error:
             raise _lost(project, error) from error
+        # DVC passes over what a remote lacks, and says so of its stages only.
+        if not project.data.is_file():
+            raise _lost(
+                project,
+                ToolFailed(
+                    f"The table {project.settings.data.path} is not to be had here.",
+                    why="Neither this machine's cache nor the remote holds it.",
+                    next_step="dvc push on a machine that has it, then: modelyard data pull",
+                ),
+            )
         say(f"{project.settings.data.path}: {dvc.pointer_md5(project.data_pointer)}")
         if not (project.root / "dvc.lock").is_file():
             return

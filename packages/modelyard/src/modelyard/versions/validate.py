@@ -40,9 +40,7 @@ def validate(project: Project) -> Validated:
     if schema is None:
         infer(raw.frame, data, delimiter=raw.delimiter)
         return Validated(len(raw.frame), (), "what can be learned from it")
-    report = validation.validate(
-        raw.frame, schema, missing=data.missing, delimiter=raw.delimiter
-    )
+    report = validation.validate(raw.frame, schema, missing=data.missing, delimiter=raw.delimiter)
     report.raise_if_errors(
         data.path, next_step="mend the table and `modelyard data add` it, or: modelyard run"
     )
