@@ -17,8 +17,8 @@ def check(project: Project) -> list[Finding]:
             Finding(
                 "merging",
                 "warning",
-                f"this clone does not know {len(missing)} merge drivers: branches that both ran the "
-                "line conflict in dvc.lock",
+                f"this clone does not know {len(missing)} merge drivers: branches that both ran "
+                "the line conflict in dvc.lock",
                 "modelyard git setup, or: modelyard doctor --fix",
             )
         ]

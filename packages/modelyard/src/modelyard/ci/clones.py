@@ -1,4 +1,4 @@
-"""A job's clean clone: what is committed, its artifacts, and where DVC's store lies; nothing else."""
+"""A job's clean clone: what is committed, its artifacts, where DVC's store lies; nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def make(project: Project, target: Path, commit: str, branch: str | None) -> Non
     """Clone the project at a commit.
 
     A DVC remote that is a folder of the project does not come with a clone; the clone is told where
-    it lies, in its own `.dvc/config.local`. Any other remote is reached as it would be on the service.
+    it lies, in its own `.dvc/config.local`. Any other remote is reached as it would be on the
+    service.
     """
     top = git.toplevel(project.root) or project.root
     git.clone(top, target, commit, branch)

@@ -1,7 +1,7 @@
 """ci comment: post a report as the one comment of a proposed change, and update it from then on.
 
-Whatever keeps it from being posted (no token, a fork's token that may only read, a service that does
-not answer) is said and is no failure: the report is an artifact of the run as well.
+Whatever keeps it from being posted (no token, a fork's token that may only read, a service that
+does not answer) is said and is no failure: the report is an artifact of the run as well.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The conditions in pipeline files: `$CI_COMMIT_BRANCH == "main"`, `github.event_name == 'push'`.
 
-A small part of both languages, which is all that the generated files use. What is beyond it is refused
-by name: a guess could run a deployment.
+A small part of both languages, which is all that the generated files use. What is beyond it is
+refused by name: a guess could run a deployment.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ _MARKER = re.compile(rb"^(<{7}|>{7}|\|{7}) ", re.MULTILINE)
 
 
 def lint(start: Path | None = None) -> list[Finding]:
-    """Every check; a project file that cannot be read ends it, for nothing else makes sense then."""
+    """Every check; a project file that cannot be read ends it: nothing else makes sense then."""
     try:
         project = load(start)
     except ModelyardError as error:
@@ -57,7 +57,7 @@ def lint(start: Path | None = None) -> list[Finding]:
 
 def _well(name: str, tracked: list[str]) -> str:
     return {
-        "files": f"{len(tracked)} files in git: YAML, JSON and Python can be read, no markers of a merge",
+        "files": f"{len(tracked)} files in git: they can be read, no markers of a merge",
         "records": "every record can be read",
         "size": f"none above {LARGE / 1e6:.0f} MB: tables and models are with DVC",
     }[name]

@@ -1,4 +1,4 @@
-"""The page of a run: its stages, green or red, with their logs. One file that needs nothing else."""
+"""The page of a run: its stages, green or red, with their logs; one file on its own."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Step:
-    """A script for bash. `always` steps run after a failure too; `note` says what is left out here."""
+    """A script for bash. `always` steps run after a failure too; `note` says what is left out."""
 
     name: str
     script: str = ""
@@ -45,7 +45,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class PipelineJob:
-    """One job. `needs` None: all jobs of the stages before. `downloads` None: of all that it needs."""
+    """One job. `needs` None: all of the stages before. `downloads` None: of all that it needs."""
 
     name: str
     stage: str

@@ -1,7 +1,7 @@
 """ci report: what a branch changes, in Markdown: metrics, gate, data, parameters, image, plots.
 
-It reads records, at the base by git and here from the working tree; nothing is computed anew but the
-difference of two data versions.
+It reads records, at the base by git and here from the working tree; nothing is computed anew but
+the difference of two data versions.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ def _metrics(project: Project, base: Base) -> Iterator[str]:
     if before and before.rows != now.rows:
         yield ""
         yield (
-            f"The held-out rows differ ({before.rows:,} then, {now.rows:,} now): the fair comparison "
-            "is the gate's, above."
+            f"The held-out rows differ ({before.rows:,} then, {now.rows:,} now): the fair "
+            "comparison is the gate's, above."
         )
 
 

@@ -1,4 +1,4 @@
-"""ci run: the jobs of a pipeline file, in order, each in a clean clone, with everything they said kept."""
+"""ci run: the jobs of a pipeline file in order, each in a clean clone, all that they said kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GRACE = 10.0
 """Seconds that a job has to end after it was told to."""
 
 HIDDEN = ("MODELYARD_", "MLFLOW_", "GIT_", "GITHUB_", "CI_", "GITLAB_", "DVC_", "RUNNER_")
-"""What a job does not inherit: a service would not have it. What jobs need there is set by variables."""
+"""What a job does not inherit, as a service would not have it: it is set by variables."""
 
 KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "DVC_NO_ANALYTICS")
 
@@ -57,7 +57,8 @@ def run(
         stages: only these stages' (or jobs'); all where it is empty.
         file: the pipeline file, relative to the project; the first of FILES that there is.
         until: the last stage.
-        event: what the pipeline runs for; a push on the protected branch, a proposed change elsewhere.
+        event: what the pipeline runs for; a push on the protected branch, a proposed change
+            elsewhere.
         variables: those that are set at the service, secrets included. They are not written down.
         committed: run HEAD although there are changes that are not committed.
         keep: leave the clones where they are.
@@ -251,7 +252,7 @@ class _Running:
         return sorted(place.iterdir()) if place.is_dir() else []
 
     def _steps(self, job: PipelineJob, clone: Path, log: object) -> tuple[int, str]:
-        """The steps in order; after a failure only those that always run. The first failure counts."""
+        """The steps in order; after the first failure, which counts, those that always run."""
         code, reason = 0, ""
         deadline = time.monotonic() + job.timeout
         environ = self._environ(job, clone)
@@ -395,7 +396,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _reason(step: Step, code: int, last: str, job: PipelineJob) -> str:
-    """Why a job has failed, in a sentence: the exit codes that the verbs document, then its last line."""
+    """Why a job has failed: what its exit code means, and its last line."""
     known = {
         3: "the gate refused the candidate",
         4: "the data is invalid",

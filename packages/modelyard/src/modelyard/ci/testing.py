@@ -1,4 +1,4 @@
-"""test: the project holds together here: the doctor, the packages, the data, a person's own tests."""
+"""test: the project holds together: the doctor, the packages, the data, a person's tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_TESTS = 5
 """pytest's exit code where it has found no test."""
 
 
-def test(start: Path | None = None, report: Path | None = None) -> list[Finding]:
+def examine(start: Path | None = None, report: Path | None = None) -> list[Finding]:
     """Run everything; `report` is where a JUnit file goes. pytest writes to our own output.
 
     Raises:
@@ -66,7 +66,7 @@ def _case(finding: Finding, seconds: float) -> junit.Case:
 
 
 def _candidate(project: Project) -> list[Finding]:
-    """The package in the working tree: whole, the one that was judged, and it scores as it was packed."""
+    """The working package: whole, the one that was judged, and it scores as it was packed."""
     digest = champion.manifest_digest(project.package)
     if digest is None:
         return [Finding("package", "warning", "there is no package/ here yet", "modelyard run")]

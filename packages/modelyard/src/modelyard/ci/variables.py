@@ -10,7 +10,8 @@ from modelyard.errors import UsageError
 
 
 def given(pairs: Iterable[str]) -> dict[str, str]:
-    """Read `NAME=VALUE`, or `NAME` for the environment's value, which keeps a secret off the screen.
+    """Read `NAME=VALUE`, or `NAME` for the environment's value, which keeps a secret off the
+    screen.
 
     Raises:
         UsageError: a name that is none, or one that the environment does not have.

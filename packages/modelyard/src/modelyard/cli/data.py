@@ -123,7 +123,7 @@ def checkout(version: str, force: bool) -> None:
 
 @command.command("pull")
 def pull() -> None:
-    """Bring the working table from DVC's cache or remote, and of the stages' outputs what is there."""
+    """Bring the table from DVC's cache or remote, and of the stages' outputs what is there."""
     from modelyard.versions.pull import pull as pull_data
 
     pull_data(project.load(), click.echo)

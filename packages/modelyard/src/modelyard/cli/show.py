@@ -57,7 +57,7 @@ def as_json(value: Any) -> None:
 
 
 def findings(found: Sequence[Finding], as_document: bool) -> None:
-    """Print what checks have found, each with its fix; ends with exit code 1 where one is an error."""
+    """Print what checks have found, each with its fix; exit code 1 where one is an error."""
     if as_document:
         as_json(found)
     else:

@@ -35,5 +35,6 @@ def command(address: str | None, package: Path | None, champion: bool, timeout: 
     found = smoke(served, address, timeout=timeout)
     click.echo(
         f"✓ {found.model}: {found.samples} golden samples through {found.address}, largest "
-        f"difference {found.difference:.1g} (tolerance {found.tolerance:.1g}), {found.seconds:.2f} s"
+        f"difference {found.difference:.1g} (tolerance {found.tolerance:.1g}), "
+        f"{found.seconds:.2f} s"
     )

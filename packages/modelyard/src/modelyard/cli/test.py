@@ -14,6 +14,6 @@ from modelyard.cli import show
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def command(junit: Path | None, as_json: bool) -> None:
     """Run the doctor, the packages' golden samples, the data against its schema, and tests/."""
-    from modelyard.ci.testing import test
+    from modelyard.ci.testing import examine
 
-    show.findings(test(report=junit), as_json)
+    show.findings(examine(report=junit), as_json)

@@ -41,8 +41,9 @@ def _champion(base: bytes, ours: bytes, theirs: bytes, path: str) -> Outcome:
     return Outcome(
         content,
         True,
-        f"{path}: both sides have released a model (v{one.version} at {one.since}, v{other.version} "
-        f"at {other.since}); the later one, v{stands.version}, stands until the gate has judged the "
+        f"{path}: both sides have released a model (v{one.version} at {one.since}, "
+        f"v{other.version} at {other.since}); the later one, v{stands.version}, stands until the "
+        "gate has judged the "
         f"merged project's model against it. Next: {AGAIN}",
     )
 

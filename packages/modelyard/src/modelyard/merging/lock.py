@@ -1,12 +1,12 @@
 """dvc.lock, three ways by stage: who changed a stage alone is followed.
 
-A stage that both sides changed has an outcome on neither side that fits the merged project. Its entry
-is left out: to DVC the stage was never run, and the next run works it out (or finds it in the cache).
-The same holds for a stage that has read what the merge has replaced. There are never markers in the
-file, so `dvc status` and `modelyard run` can read it at once.
+A stage that both sides changed has an outcome on neither side that fits the merged project. Its
+entry is left out: to DVC the stage was never run, and the next run works it out (or finds it in the
+cache). The same holds for a stage that has read what the merge has replaced. There are never
+markers in the file, so `dvc status` and `modelyard run` can read it at once.
 
-The file is cut and put together as text. DVC writes YAML 1.2, where `Yes` is a word; read and written
-again by a reader of YAML 1.1 it would come out as `true`.
+The file is cut and put together as text. DVC writes YAML 1.2, where `Yes` is a word; read and
+written again by a reader of YAML 1.1 it would come out as `true`.
 """
 
 from __future__ import annotations

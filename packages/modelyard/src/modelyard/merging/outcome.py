@@ -14,5 +14,8 @@ class Outcome:
     message: str = ""
 
 
-AGAIN = "modelyard run --no-release ; git add --all ; git commit --no-edit ; modelyard run, which releases"
+AGAIN = (
+    "modelyard run --no-release ; git add --all ; git commit --no-edit ; "
+    "modelyard run, which releases"
+)
 """What to type after a merge whose result has to be worked out anew."""

@@ -16,8 +16,9 @@ PYTHON = "actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065 # v5.6.0
 CACHE = "actions/cache@5a3ec84eff668545956fd18022155c47e93e2684 # v4.2.3"
 UPLOAD = "actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2"
 DOWNLOAD = "actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093 # v4.3.0"
+AWS = "aws-actions/configure-aws-credentials@b47578312673ae6fa5b5096b330d9fbac3d116df # v4.2.1"
 LOGIN = {
-    "aws": "aws-actions/configure-aws-credentials@b47578312673ae6fa5b5096b330d9fbac3d116df # v4.2.1",
+    "aws": AWS,
     "azure": "azure/login@a457da9ea143d694b1b9c7c869ebb04ebe844ef5 # v2.3.0",
     "gcp": "google-github-actions/auth@ba79af03959ebeac9769e648f473a284504d9193 # v2.1.10",
 }
@@ -32,10 +33,10 @@ CANDIDATE = ("package", "records", "plots", "metrics.json", "reports")
 class Job:
     """One job of the pipeline.
 
-    `needs` are the jobs before it, `keeps` the artifacts that it leaves (under its name), `takes` the
-    jobs whose artifacts it starts from. `environment` is the one that it deploys to, `approval`
-    whether a person has to agree first. `changes` jobs run for a change that is proposed, `main` jobs
-    on the protected branch; both where neither is set.
+    `needs` are the jobs before it, `keeps` the artifacts that it leaves (under its name), `takes`
+    the jobs whose artifacts it starts from. `environment` is the one that it deploys to, `approval`
+    whether a person has to agree first. `changes` jobs run for a change that is proposed, `main`
+    jobs on the protected branch; both where neither is set.
     """
 
     name: str

@@ -19,7 +19,7 @@ def fill(template: str, **values: Any) -> str:
 
 
 def fill_pipeline(template: str, **values: Any) -> str:
-    """Fill a template whose own text has `{{ }}` and `${ }`: values stand in `<< >>`, logic in `<% %>`."""
+    """Fill a template whose own text has `{{ }}`: values stand in `<< >>`, logic in `<% %>`."""
     return _environment("<<", ">>", "<%", "%>").get_template(template).render(**values)
 
 

@@ -20,7 +20,7 @@ def dvcignore() -> str:
 
 
 def gitattributes(stages: Sequence[StageSpec]) -> str:
-    """Files whose bytes are hashed keep their line endings; what stages write has its merge drivers."""
+    """Hashed files keep their line endings; what stages write has its merge drivers."""
     names = [path for stage in stages for path in (*stage.plain_outs, *stage.metrics)]
     folders = [f"{path}/**" for stage in stages for path in stage.plots]
     return fill("gitattributes.j2", outputs=[*names, *folders])

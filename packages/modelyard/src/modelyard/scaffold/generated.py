@@ -8,8 +8,8 @@ from modelyard.scaffold.report import Stages
 from modelyard.settings import Settings
 
 RENDERED = ".rendered"
-"""The folder of the last rendering of each such file, without anybody's edits. git keeps it: a person's
-edits are what their file has beyond it, in every clone."""
+"""The folder of the last rendering of each such file, without anybody's edits. git keeps it: a
+person's edits are what their file has beyond it, in every clone."""
 
 SUFFIX = ".base"
 

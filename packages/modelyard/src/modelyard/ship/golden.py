@@ -8,7 +8,8 @@ from modelyard.errors import ModelyardError
 
 
 def check(package: Path) -> tuple[int, float]:
-    """Open a package as the server does; return how many samples it has, and the largest difference.
+    """Open a package as the server does; return how many samples it has, and the largest
+    difference.
 
     Raises:
         ModelyardError: a file was changed, the graph does not open, or a sample's scores differ.

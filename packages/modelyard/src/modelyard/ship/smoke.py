@@ -26,7 +26,7 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Smoke:
-    """What an endpoint answered. `difference` is the largest between an answer and the packed score."""
+    """What an endpoint answered. `difference` is the largest of an answer to the packed score."""
 
     address: str
     model: str

@@ -1,4 +1,4 @@
-"""data pull: the working table, and what the stages made of it, as far as cache and remote have it."""
+"""data pull: the working table, and what the stages made of it, as far as it is to be had."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from modelyard.tools import dvc
 
 
 def pull(project: Project, say: Callable[[str], None] = lambda text: None) -> None:
-    """Bring the working table; of the stages' outputs bring what there is, the run makes the others.
+    """Bring the working table; of the stages' outputs bring what there is, the run makes the
+    others.
 
     Raises:
         ToolFailed: the table is neither in the cache nor in the remote.
@@ -55,5 +56,6 @@ def _lost(project: Project, error: ToolFailed) -> ToolFailed:
         f"The table {project.settings.data.path} is not in this clone.",
         why=f"The DVC remote {remote!r} is a folder of the project that it was made in "
         f"({os.path.relpath(folder, project.root)}); git does not carry it.",
-        next_step="there: dvc remote add -d --force NAME URL ; dvc push ; git commit .dvc/config ; git push",
+        next_step="there: dvc remote add -d --force NAME URL ; dvc push ; git commit -am remote ; "
+        "git push",
     )

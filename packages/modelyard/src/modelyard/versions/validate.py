@@ -12,7 +12,7 @@ from modelyard.versions import content
 
 @dataclass(frozen=True)
 class Validated:
-    """A table that can be used: its rows, what a person should know, and what it was held against."""
+    """A table that can be used: its rows, what to know, and what it was held against."""
 
     rows: int
     warnings: tuple[str, ...]

@@ -90,7 +90,8 @@ def subject(folder: Path, rev: str) -> str:
 def clone(source: Path, target: Path, rev: str, branch: str | None) -> None:
     """A clean clone of `source` at a commit, on a branch of that name, its tags included.
 
-    The objects are borrowed from the source: it takes little time and room, and must not outlive it.
+    The objects are borrowed from the source: it takes little time and room, and must not outlive
+    it.
     """
     _call(
         source,
