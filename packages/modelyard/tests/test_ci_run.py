@@ -1,4 +1,4 @@
-"""ci run on small pipelines: order, clones, artifacts, exit codes, cancelling; no stage is needed."""
+"""ci run on small pipelines: order, clones, artifacts, exit codes, cancelling."""
 
 from __future__ import annotations
 
