@@ -154,7 +154,7 @@ def test_a_dirty_tree_is_refused_or_left_out(tmp_path: Path) -> None:
 def test_stages_that_there_are_not(tmp_path: Path) -> None:
     here = a_project(tmp_path / "p")
     with pytest.raises(UsageError, match="did you mean 'train'"):
-        running.run(here, ["trian"])
+        running.run(here, ["trainn"])
     with pytest.raises(UsageError, match=r"There is no \.github/workflows/pipeline\.yml"):
         running.run(here, file=".github/workflows/pipeline.yml")
 
