@@ -134,7 +134,8 @@ def _carry_out(root: Path, made: Plan, data: Path, changes: Changes) -> tuple[tu
     if dvc.is_set_up(root):
         touched.append(root / ".dvc/config")
     before = {path: path.read_bytes() if path.is_file() else None for path in touched}
-    folders = [f for f in (table.parent, *table.parent.parents) if not f.exists()]
+    homes = {home for path in (table, *touched) for home in path.parents if not home.exists()}
+    folders = sorted(homes, key=lambda home: len(home.parts), reverse=True)
     new_dvc, head = not dvc.is_set_up(root), git.head(root)
     paths = [path.relative_to(root).as_posix() for path in touched]
     made_commits: list[str] = []
