@@ -241,6 +241,48 @@ class ImageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
 
 
+class CiSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pipelines that `modelyard sync` writes. After a change here: modelyard sync."""
+
+    services: Annotated[
+        tuple[Literal["github", "gitlab"], ...],
+        Meta(description="Which services' files are kept up to date."),
+    ] = ("github", "gitlab")
+    branch: Annotated[
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")],
+        Meta(description="The branch that is protected, released from and deployed."),
+    ] = "main"
+    python: Annotated[
+        Annotated[str, Meta(pattern=r"^3\.\d+$")],
+        Meta(description="Version of Python in the pipelines."),
+    ] = "3.11"
+    owners: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[@A-Za-z0-9][^\s]*$")], ...],
+        Meta(description="Who is asked to review, such as '@ada' or '@org/team': CODEOWNERS."),
+    ] = ()
+    login: Annotated[
+        Literal["none", "aws", "azure", "gcp"],
+        Meta(
+            description="Cloud that jobs log in to by OIDC, for the DVC remote and deployments; no static keys."
+        ),
+    ] = "none"
+    nightly: Annotated[
+        Annotated[str, Meta(pattern=r"^[0-9*/,-]+( [0-9*/,A-Z-]+){4}$")],
+        Meta(description="When drift is measured and a candidate is retrained: cron, in UTC."),
+    ] = "17 3 * * *"
+    incoming: Annotated[
+        str | None,
+        Meta(description="The table that the nightly job compares, a file in the repository."),
+    ] = None
+    image: Annotated[bool, Meta(description="Build and verify a container image.")] = True
+    environments: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$")], ...],
+        Meta(
+            description="Where the image is deployed, in order, such as [staging, production]; the last one waits for approval."
+        ),
+    ] = ()
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """modelyard.yaml, resolved: flag > environment > file > default."""
 
@@ -251,3 +293,4 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gate: GateSection = GateSection()
     track: TrackSection = TrackSection()
     image: ImageSection = ImageSection()
+    ci: CiSection = CiSection()

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -25,6 +25,9 @@ from modelyard.records import (
     TrainRecord,
 )
 from modelyard.settings import Settings
+
+if TYPE_CHECKING:
+    from modelyard.checks.finding import Finding
 
 PLAIN_EVERY = 5.0
 """Without a TTY a line of progress is printed at most this often, in seconds."""
@@ -51,6 +54,22 @@ def as_json(value: Any) -> None:
     """Print a struct, dataclass or plain value as one JSON document."""
     plain = msgspec.to_builtins(value, enc_hook=str)  # paths as texts
     click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def findings(found: Sequence[Finding], as_document: bool) -> None:
+    """Print what checks have found, each with its fix; exit code 1 where one is an error."""
+    if as_document:
+        as_json(found)
+    else:
+        marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+        for finding in found:
+            mark, colour = marks[finding.state]
+            click.secho(mark, fg=colour, nl=False)
+            click.echo(f" {finding.name:<14} {finding.message}")
+            if finding.fix:
+                click.echo(f"     fix: {finding.fix}")
+    if any(finding.state == "error" for finding in found):
+        raise SystemExit(1)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:

@@ -18,6 +18,7 @@ SHOWN = {
     "tune": ("budget", "trials", "metric", "families", "workers"),
     "gate": ("limits", "baseline", "champion", "margin"),
     "track": ("uri",),
+    "ci": ("services", "branch", "owners", "environments"),
 }
 """Keys that are written though they have their default; a key with another value always is."""
 
