@@ -282,6 +282,78 @@ class AuditLine(Record, frozen=True, kw_only=True):
     run_id: str
 
 
+class Wheel(msgspec.Struct, frozen=True, kw_only=True):
+    """A package of the image, with the sha256 of the file that it was installed from."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    bytes: int
+
+
+class ImageRecord(Record, frozen=True, kw_only=True):
+    """An image that was built (`records/image.json`, and a line of `records/images.jsonl`).
+
+    `image_id` is the digest of its configuration; `layers` are those of the unpacked layers, base
+    first: equal inputs give equal layers. `command` builds it again, without modelyard.
+    """
+
+    reference: str
+    image_id: str
+    layers: tuple[str, ...]
+    size: int
+    minimal: bool
+    engine: str
+    builder: str
+    platform: str
+    python: str
+    base: str
+    base_id: str
+    epoch: int
+    version: str
+    package_digest: str
+    model_digest: str
+    run_id: str
+    data_version: str
+    data_md5: str
+    commit: str
+    wheels: tuple[Wheel, ...]
+    labels: dict[str, str]
+    sbom: str
+    command: tuple[str, ...]
+    seconds: float
+    built: str
+
+
+class ImageCheckRecord(Record, frozen=True, kw_only=True):
+    """What `image verify` found inside the running container (`records/image-check.json`).
+
+    Sizes are in bytes. `parts` are unpacked sizes by part, `layers` of the engine's own count.
+    `difference` is the largest between the container's scores and the project's own.
+    """
+
+    reference: str
+    image_id: str
+    passed: bool
+    checks: tuple[Check, ...]
+    parts: dict[str, int]
+    packages: dict[str, str]
+    size: int
+    compressed: int | None
+    user: str
+    golden_rows: int
+    rows: int
+    difference: float
+    ready_seconds: float
+    memory: int
+    sbom: str
+    health: dict[str, Any]
+    log: tuple[str, ...]
+    flags: tuple[str, ...]
+    checked: str
+
+
 def write_json(path: Path, record: Any) -> None:
     """Write a record as indented JSON: to a temporary file first, then renamed over `path`."""
     text = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"

@@ -195,6 +195,52 @@ class TrackSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
 
 
+class ImageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The container image of the endpoint, and what `modelyard image verify` holds it to."""
+
+    name: Annotated[
+        str | None,
+        Meta(
+            description="Name of the image, as a registry wants it; the project's name in small letters where null.",
+            pattern=r"^[a-z0-9]+(?:[._/:-]+[a-z0-9]+)*$",
+        ),
+    ] = None
+    engine: Annotated[
+        Literal["auto", "docker", "podman"],
+        Meta(description="Which engine builds and runs; auto: the first that answers."),
+    ] = "auto"
+    base: Annotated[
+        str, Meta(description="What the image is built on: Python with pip.", min_length=1)
+    ] = "python:3.11-slim"
+    runtime: Annotated[
+        str | None,
+        Meta(
+            description="What runs the endpoint; the base where null, `minimal` for a root with Python and no shell, or another image with the same Python."
+        ),
+    ] = None
+    python: Annotated[
+        str, Meta(description="Python of the base image.", pattern=r"^3\.(1[1-9]|2\d)$")
+    ] = "3.11"
+    platform: Annotated[
+        Literal["linux/amd64", "linux/arm64"], Meta(description="What the image runs on.")
+    ] = "linux/amd64"
+    size_mb: Annotated[
+        Count, Meta(description="Budget: largest unpacked size of the image, in MB.")
+    ] = 300
+    minimal_size_mb: Annotated[
+        Count, Meta(description="Budget: the same for `minimal`, in MB.")
+    ] = 150
+    memory_mb: Annotated[
+        Count, Meta(description="Budget: memory of the idle endpoint, in MB.")
+    ] = 130
+    sign: Annotated[
+        str | None,
+        Meta(
+            description="A command that signs after a build; it finds IMAGE, IMAGE_ID, IMAGE_RECORD and IMAGE_SBOM in its environment."
+        ),
+    ] = None
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """modelyard.yaml, resolved: flag > environment > file > default."""
 
@@ -204,3 +250,4 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tune: TuneSection = TuneSection()
     gate: GateSection = GateSection()
     track: TrackSection = TrackSection()
+    image: ImageSection = ImageSection()

@@ -36,7 +36,7 @@ def project_file(settings: Settings, reasons: Mapping[str, str] | None = None) -
         entries = []
         for field in msgspec.structs.fields(section):
             value = msgspec.to_builtins(getattr(values, field.name))
-            if field.name in SHOWN[name] or not _is_default(field, value):
+            if field.name in SHOWN.get(name, ()) or not _is_default(field, value):
                 entries.append(
                     {
                         "key": field.name,
@@ -45,7 +45,8 @@ def project_file(settings: Settings, reasons: Mapping[str, str] | None = None) -
                         "reason": _line((reasons or {}).get(f"{name}.{field.name}", "")),
                     }
                 )
-        body.append({"name": name, "meaning": first_line(section), "entries": entries})
+        if entries:
+            body.append({"name": name, "meaning": first_line(section), "entries": entries})
     return fill("modelyard.yaml.j2", sections=body)
 
 
