@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
+ImageName = Annotated[str, Meta(pattern=r"^[a-z0-9]+(?:[._/:-]+[a-z0-9]+)*$")]
 Duration = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?\s*(s|m|h)?$")]
 
 
@@ -199,10 +200,9 @@ class ImageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The container image of the endpoint, and what `modelyard image verify` holds it to."""
 
     name: Annotated[
-        str | None,
+        ImageName | None,
         Meta(
-            description="Name of the image, as a registry wants it; the project's name in small letters where null.",
-            pattern=r"^[a-z0-9]+(?:[._/:-]+[a-z0-9]+)*$",
+            description="Name of the image, as a registry wants it; the project's name in small letters where null."
         ),
     ] = None
     engine: Annotated[
@@ -230,15 +230,76 @@ class ImageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     minimal_size_mb: Annotated[
         Count, Meta(description="Budget: the same for `minimal`, in MB.")
     ] = 150
-    memory_mb: Annotated[
-        Count, Meta(description="Budget: memory of the idle endpoint, in MB.")
-    ] = 130
+    memory_mb: Annotated[Count, Meta(description="Budget: memory of the idle endpoint, in MB.")] = (
+        130
+    )
     sign: Annotated[
         str | None,
         Meta(
             description="A command that signs after a build; it finds IMAGE, IMAGE_ID, IMAGE_RECORD and IMAGE_SBOM in its environment."
         ),
     ] = None
+
+
+class EcsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An ECS service on Fargate; what is named here exists already (docs/clouds/ecs.md)."""
+
+    region: Annotated[str, Meta(description="AWS region.")] = ""
+    cluster: Annotated[str, Meta(description="ECS cluster.")] = "default"
+    subnets: Annotated[tuple[str, ...], Meta(description="Subnets of the tasks.")] = ()
+    security_groups: Annotated[tuple[str, ...], Meta(description="Security groups.")] = ()
+    target_group: Annotated[
+        str | None, Meta(description="ARN of the load balancer's target group; none: no balancer.")
+    ] = None
+    execution_role: Annotated[
+        str, Meta(description="ARN of the role that pulls the image and writes the log.")
+    ] = ""
+    cpu: Annotated[int, Meta(description="CPU units of a task: 256, 512, 1024, …")] = 256
+    memory: Annotated[int, Meta(description="Memory of a task in MiB.")] = 512
+    count: Annotated[int, Meta(description="Tasks.", ge=1, le=1000)] = 2
+    public_ip: Annotated[bool, Meta(description="Whether tasks get a public address.")] = False
+
+
+class Environment(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a release of one environment runs."""
+
+    target: Annotated[Literal["kubernetes", "ecs", "local"], Meta(description="What runs it.")] = (
+        "kubernetes"
+    )
+    context: Annotated[
+        str | None,
+        Meta(description="Kubernetes: the kubeconfig's context; the current one if null."),
+    ] = None
+    namespace: Annotated[
+        str | None, Meta(description="Kubernetes: NAME-ENVIRONMENT where null.")
+    ] = None
+    values: Annotated[
+        tuple[str, ...],
+        Meta(description="Kubernetes: further values files, relative to the project, last wins."),
+    ] = ()
+    repository: Annotated[
+        str | None,
+        Meta(description="Where the image is pushed to, such as registry.example.com/team/churn."),
+    ] = None
+    url: Annotated[str | None, Meta(description="The endpoint's public address, for the link.")] = (
+        None
+    )
+    port: Annotated[
+        int, Meta(description="Local: the port that is listened at.", ge=1, le=65535)
+    ] = 8080
+    ecs: EcsSection = EcsSection()
+
+
+class DeploySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where releases run."""
+
+    environments: Annotated[
+        dict[str, Environment],
+        Meta(description="Environment (staging, production, …) -> target, context, namespace, …"),
+    ] = {}
+    timeout: Annotated[
+        Duration, Meta(description="How long a rollout may take before it is taken back.")
+    ] = "5m"
 
 
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -251,3 +312,4 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gate: GateSection = GateSection()
     track: TrackSection = TrackSection()
     image: ImageSection = ImageSection()
+    deploy: DeploySection = DeploySection()

@@ -23,9 +23,7 @@ def note(project: Project, made: ImageRecord) -> None:
     """Write records/image.json and the history; an image that is known already is not told again."""
     write_json(project.record("image"), made)
     past = known(project)
-    if any(
-        (entry.image_id, entry.reference) == (made.image_id, made.reference) for entry in past
-    ):
+    if any((entry.image_id, entry.reference) == (made.image_id, made.reference) for entry in past):
         return
     lines = [msgspec.json.encode(entry) for entry in (*past, made)]
     write_bytes(project.records / FILE, b"\n".join(lines) + b"\n")

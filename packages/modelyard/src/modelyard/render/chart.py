@@ -52,8 +52,18 @@ def environment_files(project: str) -> dict[str, str]:
         "staging": "replicas: 1\npodDisruptionBudget:\n  enabled: false\n",
         "production": "replicas: 2\n",
     }
+    return {f"values-{env}.yaml": head.format(env=env) + bodies[env] for env in ENVIRONMENTS}
+
+
+def cloud_files(project: str) -> dict[str, str]:
+    """values-eks.yaml, values-aks.yaml, values-gke.yaml: what each cloud has of its own."""
+    root = files("modelyard.render") / "templates" / "clouds"
+    name = chart_name(project)
     return {
-        f"values-{env}.yaml": head.format(env=env) + bodies[env] for env in ENVIRONMENTS
+        f"values-{cloud}.yaml": (root / f"{cloud}.yaml")
+        .read_text(encoding="utf-8")
+        .replace("@{ name }@", name)
+        for cloud in CLOUDS
     }
 
 
@@ -67,4 +77,3 @@ def _walk(root: Traversable, before: str = "") -> list[str]:
         path = f"{before}{entry.name}"
         found += _walk(entry, f"{path}/") if entry.is_dir() else [path]
     return found
-

@@ -114,7 +114,8 @@ def dependencies(project: Project, folder: Path) -> list[Wheel]:
     for name, path in sorted(found.items()):
         if path is None:
             raise ToolFailed(
-                f"pip gave no wheel of {name} with the locked hash.", next_step="modelyard image lock"
+                f"pip gave no wheel of {name} with the locked hash.",
+                next_step="modelyard image lock",
             )
         shutil.copyfile(path, folder / path.name)
         made.append(_describe(folder / path.name))

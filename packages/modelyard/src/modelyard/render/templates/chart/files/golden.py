@@ -1,4 +1,4 @@
-"""Ask a Service the golden samples of the package in this image. `helm test` runs it in the cluster."""
+"""Ask a Service the golden samples of the package in this image: what `helm test` runs."""
 
 import json
 import os
