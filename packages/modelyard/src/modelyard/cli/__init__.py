@@ -34,6 +34,7 @@ COMMANDS = {
     "runs": "List the runs, best first.",
     "predict": "Score a table with the champion.",
     "serve": "Serve the champion over HTTP, with a page to try it.",
+    "image": "The champion as a container image: build, run, verify.",
     "drift": "Compare a table with the champion's training data.",
     "data": "Data versions: add, log, diff, checkout.",
     "trace": "Walk from a commit, run, package digest or data version to all the others.",

@@ -63,13 +63,17 @@ def find(wanted: str = "auto") -> Engine:
     names = NAMES if wanted == "auto" else (wanted,)
     troubles = []
     for name in names:
-        program = shutil.which(name)
-        if program is None:
-            continue
-        try:
-            return _ask(name, program)
-        except ToolFailed as error:
-            troubles.append(error)
+        answered = []
+        for program in _programs(name):
+            try:
+                answered.append(_ask(name, program))
+            except ToolFailed as error:
+                troubles.append(error)
+                continue
+            if answered[-1].builder != "classic":
+                return answered[-1]
+        if answered:
+            return answered[0]
     if troubles:
         raise troubles[0]
     raise ToolFailed(
@@ -78,6 +82,14 @@ def find(wanted: str = "auto") -> Engine:
         next_step="install Docker or podman (Debian: apt-get install docker.io), "
         "then: modelyard doctor",
     )
+
+
+def _programs(name: str) -> list[str]:
+    """Every program of this name on the PATH, in order: the first may be a client that lacks its
+    builder, with a whole one behind it."""
+    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    found = [shutil.which(name, path=place) for place in places if place]
+    return list(dict.fromkeys(program for program in found if program))
 
 
 def _ask(name: str, program: str) -> Engine:
