@@ -133,20 +133,22 @@ def context(release: str, render: bool) -> None:
     made = contexts.assemble(here, choose.release_of(here, release))
     for path in (*written, *made.written):
         click.echo(f"  wrote {path}")
-    click.echo(f"image/: {len(made.wheels)} wheels and the package; docker build --network none image")
+    click.echo(f"image/: {len(made.wheels)} wheels and the package")
+    click.echo("Next:  docker build --network none image")
 
 
 @command.command("report")
 @click.argument("reference", default="")
 def report(reference: str) -> None:
     """Verify, look at the page in a browser, and write reports/m3-packaging."""
+    from modelyard.report import packaging
     from modelyard.ship.image.show import collect
 
     here = project.load()
     collected = collect(here, reference, say=lambda line: click.echo(f"  {line} …"))
-    from modelyard.report import packaging
-
-    path = packaging.write(here, collected.pictures, collected.notes)
+    path = packaging.write(
+        here, answers=collected.answers, log=collected.log, picture=collected.picture
+    )
     click.echo(str(path.relative_to(here.root)))
 
 

@@ -74,8 +74,8 @@ def trace(project: Project, what: str) -> list[Chain]:
     """Return every chain that `what` is a link of, newest first.
 
     Args:
-        what: a commit, branch or tag; a run's id; a model's, package's or image's digest; `v1`, `data/v1`,
-            `model/v1`. Digests and commits may be shortened.
+        what: a commit, branch or tag; a run's id; a model's, package's or image's digest; `v1`,
+            `data/v1`, `model/v1`. Digests and commits may be shortened.
 
     Raises:
         UsageError: nothing is known by that name.
@@ -154,7 +154,9 @@ def _images(project: Project) -> dict[str, list[tuple[str, str]]]:
 
 def _with_images(chain: Chain, built: dict[str, list[tuple[str, str]]]) -> Chain:
     """Images are of a release; a run of the same package that was not released has none."""
-    return replace(chain, images=tuple(built.get(chain.package_digest, ())) if chain.version else ())
+    return replace(
+        chain, images=tuple(built.get(chain.package_digest, ())) if chain.version else ()
+    )
 
 
 def _runs(project: Project) -> list[mlflow.RunInfo]:

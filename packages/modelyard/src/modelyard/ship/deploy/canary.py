@@ -20,6 +20,7 @@ from modelyard.ship.deploy.figures import (
     read_pairs,
 )
 from modelyard.ship.deploy.local import Door
+from modelyard.ship.deploy.published import published
 from modelyard.ship.deploy.smoke import smoke
 from modelyard.ship.deploy.target import Canary, Live, Place, Say, Shipment
 from modelyard.tools import engine as containers
@@ -89,6 +90,7 @@ def _kubernetes(place: Place, what: Shipment, rules: Canary, say: Say) -> Live:
     release = kubernetes.release_of(place)
     now = tool.values_of(cluster, release, good)
     stable = {"image": now["image"], "model": now["model"]}
+    what = published(place, what, say)
     beside = kubernetes.image_values(what)
     total = max(1, len(tool.pods(cluster, kubernetes.selector(place))))
     own = {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from modelyard.errors import ModelyardError, ToolFailed, UsageError
 from modelyard.render.chart import chart_name
+from modelyard.ship.deploy.published import pushed, verified
 from modelyard.ship.deploy.smoke import smoke
 from modelyard.ship.deploy.target import Live, Part, Place, Say, Shipment, Status, Target
 from modelyard.tools import aws
@@ -173,22 +174,11 @@ def push(session: Session, place: Place, what: Shipment, say: Say) -> str:
         return what.shown
     repository = aws.repository(session, repository_of(place))
     engine = containers.find()
+    verified(engine, what)
     user, password, registry = aws.login(session)
     host = registry.removeprefix("https://").removeprefix("http://")
-    target = f"{repository}:{what.version}-{what.package_digest[:12]}"
-    say(f"push {what.shown} to {target}")
     engine.call(["login", "--username", user, "--password-stdin", host], stdin=password.encode())
-    engine.call(["tag", what.shown, target])
-    engine.call(["push", target])
-    found = containers.image(engine, target)
-    ours = [entry for entry in (found.digests if found else ()) if entry.startswith(repository)]
-    if not ours:
-        raise ToolFailed(
-            f"The registry gave no digest for {target}.",
-            why="The engine lists none for it after the push.",
-            next_step=f"docker image inspect {target}",
-        )
-    return ours[-1]
+    return pushed(engine, what, repository, say).shown
 
 
 def wanted_of(place: Place, what: Shipment, image: str) -> Wanted:

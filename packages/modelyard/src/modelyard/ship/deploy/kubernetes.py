@@ -16,6 +16,7 @@ import yaml
 from modelyard.errors import LockHeld, ModelyardError, UsageError
 from modelyard.render.chart import chart_name
 from modelyard.ship.chart import chart, folder_of
+from modelyard.ship.deploy.published import published
 from modelyard.ship.deploy.smoke import smoke
 from modelyard.ship.deploy.target import Live, Part, Place, Say, Shipment, Status, Target
 from modelyard.tools import kubernetes as tool
@@ -65,6 +66,7 @@ def deploy(place: Place, what: Shipment, say: Say) -> Live:
     cluster = connect(place)
     settle(cluster, place)
     good = last_good(cluster, place)
+    what = published(place, what, say)
     upgrade(cluster, place, image_values(what), say)
     return prove(cluster, place, what, good, say)
 

@@ -21,6 +21,7 @@ import msgspec
 from modelyard.errors import ModelyardError, ToolFailed, UsageError
 from modelyard.records import write_json
 from modelyard.render.chart import chart_name
+from modelyard.ship.deploy.published import verified
 from modelyard.ship.deploy.smoke import smoke
 from modelyard.ship.deploy.target import Live, Part, Place, Say, Shipment, Status, Target
 from modelyard.tools import engine as containers
@@ -122,7 +123,7 @@ def start(engine: Engine, place: Place, what: Shipment, name: str, say: Say) -> 
     """
     containers.remove(engine, name)
     say(f"start {name}: {what.shown}")
-    _secure(engine, what)
+    verified(engine, what)
     containers.start(
         engine,
         what.shown,
@@ -328,19 +329,6 @@ def _wanted(place: Place) -> Door:
             next_step=f"modelyard deploy --target local --env {place.name}",
         )
     return door
-
-
-def _secure(engine: Engine, what: Shipment) -> None:
-    if containers.image(engine, what.shown) is not None:
-        return
-    try:
-        engine.call(["pull", "--quiet", what.shown])
-    except ToolFailed as error:
-        raise ToolFailed(
-            f"The image {what.shown} is not on this machine and cannot be pulled.",
-            why=error.why,
-            next_step="modelyard image build, or log in to its registry",
-        ) from error
 
 
 def _answers(port: int) -> bool:

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from modelyard.errors import ToolFailed, UsageError
 from modelyard.project import Project
@@ -96,8 +95,7 @@ def build(
         assert found is not None, "the engine said that it was built"
         bill = describe.sbom(context.name_of(project), chosen, made.wheels, base=image.base)
         write_bytes(project.records / SBOM, bill)
-        relative = [str(Path(word).relative_to(project.root)) if word == str(made.folder) else word
-                    for word in command]  # fmt: skip
+        words = ["image" if word == str(made.folder) else word for word in command]
         record = ImageRecord(
             reference=reference,
             image_id=found.id,
@@ -121,7 +119,7 @@ def build(
             wheels=made.wheels,
             labels=dict(found.labels),
             sbom=f"records/{SBOM}",
-            command=(engine.name, *relative),
+            command=(engine.name, *words),
             seconds=round(time.monotonic() - started, 2),
             built=now_text(),
         )
@@ -202,7 +200,7 @@ def _sign(project: Project, record: ImageRecord) -> None:
     # Variables in the words are filled by us: no shell reads a line of modelyard.yaml.
     words = [_filled(word, environment) for word in shlex.split(command)]
     try:
-        done = subprocess.run(words, cwd=project.root, env=environment, capture_output=True)  # noqa: S603
+        done = subprocess.run(words, cwd=project.root, env=environment, capture_output=True)
     except OSError as error:
         raise ToolFailed(
             f"The image was built and not signed: {words[0]} cannot be started.",
@@ -220,7 +218,8 @@ def _sign(project: Project, record: ImageRecord) -> None:
 
 def _filled(word: str, environment: dict[str, str]) -> str:
     for name in ("IMAGE_RECORD", "IMAGE_SBOM", "IMAGE_ID", "IMAGE"):
-        word = word.replace(f"${{{name}}}", environment[name]).replace(f"${name}", environment[name])
+        for form in (f"${{{name}}}", f"${name}"):
+            word = word.replace(form, environment[name])
     return word
 
 

@@ -37,7 +37,7 @@ def main() -> None:
         "outputs": outputs,
         "ping": call(connection, "GET", "/ping"),
         "model": model,
-        "packages": {one.metadata["Name"].lower(): one.version for one in distributions(path=PATHS)},
+        "packages": packages(),
         "uid": os.getuid(),
         "shells": [name for name in SHELLS if Path(name).exists()],
         "writable": [name for name in ("/", "/app", "/app/package") if os.access(name, os.W_OK)],
@@ -45,7 +45,10 @@ def main() -> None:
     json.dump(found, sys.stdout)
 
 
-PATHS = os.environ.get("PYTHONPATH", "").split(":")
+def packages() -> dict[str, str]:
+    """Name -> version of what lies on the endpoint's own path."""
+    places = os.environ.get("PYTHONPATH", "").split(":")
+    return {one.metadata["Name"].lower(): one.version for one in distributions(path=places)}
 
 
 def call(connection: http.client.HTTPConnection, method: str, path: str, body: str = "") -> Any:

@@ -89,9 +89,7 @@ def background(
     reference = reference_of(project, reference)
     present_image(engine, reference)
     started = time.monotonic()
-    container = engines.start(
-        engine, reference, name=name, publish=f"{host}:{port or ''}:{PORT}"
-    )
+    container = engines.start(engine, reference, name=name, publish=f"{host}:{port or ''}:{PORT}")
     try:
         shown = engines.published_port(engine, container, PORT)
         wait(engine, container, lambda: _answers(host, shown), started)

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import IO
 
 FORBIDDEN_PACKAGES = frozenset(
-    "scikit-learn sklearn pandas polars mlflow mlflow-skinny joblib cloudpickle dill skops lightgbm "
-    "xgboost scipy optuna dvc modelyard pip setuptools wheel".replace("-", "_").split()
+    "scikit_learn sklearn pandas polars mlflow mlflow_skinny joblib cloudpickle dill skops "
+    "lightgbm xgboost scipy optuna dvc modelyard pip setuptools wheel".split()
 )
 """Distributions of the build half, and installers."""
 
@@ -36,7 +36,7 @@ class Found:
 
 def scan(archive: tarfile.TarFile) -> Found:
     """Read a container's files once. Links have no size of their own."""
-    found = Found({name: 0 for name in (BASE, *BIG, OTHERS, SERVE, PACKAGE)})
+    found = Found(dict.fromkeys((BASE, *BIG, OTHERS, SERVE, PACKAGE), 0))
     for member in archive:
         path = PurePosixPath(member.name.removeprefix("./"))
         part = _part(path)

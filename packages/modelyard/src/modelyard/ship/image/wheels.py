@@ -107,8 +107,8 @@ def dependencies(project: Project, folder: Path) -> list[Wheel]:
             pip.download(
                 lock_path(project), Path(place), python=image.python, platform=image.platform
             )
-            for path in Path(place).glob("*.whl"):
-                _keep(path)
+            for fetched in Path(place).glob("*.whl"):
+                _keep(fetched)
         found = {name: _cached(digest) for name, (_, digest) in pins.items()}
     made = []
     for name, path in sorted(found.items()):
