@@ -91,6 +91,8 @@ state = "$state/run"
   address = "$state/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "modelyard.test/pause:1"
+  # A machine that lends no CAP_SYS_RESOURCE lets nobody lower that score.
+  restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "$state/cni"
