@@ -1,4 +1,4 @@
-"""The cluster's DNS: NAME.NAMESPACE.svc.cluster.local is the Service's address, asked of the API."""
+"""The cluster's DNS: NAME.NAMESPACE.svc.cluster.local is the Service's address, from the API."""
 
 from __future__ import annotations
 
