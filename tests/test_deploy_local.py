@@ -139,7 +139,7 @@ def test_a_container_that_ends_at_once_leaves_the_old_one(local: Any) -> None:
     broken = f"{image}:broken"
     subprocess.run(
         ["docker", "build", "-q", "-t", broken, "-"], check=True, capture_output=True, text=True,
-        input=f"FROM {image}:1\nENTRYPOINT [\"python3\", \"-m\", \"modelyard_serve\", \"/nowhere\"]\n",
+        input=f'FROM {image}:1\nENTRYPOINT ["python3", "-m", "modelyard_serve", "/nowhere"]\n',
     )  # fmt: skip
     try:
         with load(local) as client:
