@@ -53,9 +53,16 @@ def command(folder: Path, budget: str, replace: bool) -> None:
     ):
         mark = click.style("✓", fg="green") if done else click.style("✗", fg="red")
         click.echo(f"{mark} {text}")
+    image = told.image
+    if image.skipped:
+        click.echo(f"– image: skipped. {image.skipped}")
+    else:
+        mark = click.style("✓", fg="green") if image.verified else click.style("✗", fg="red")
+        click.echo(f"{mark} image {image.reference}: {image.summary}, scored inside the container")
     click.echo(
         f"\n  report   {folder}/reports/index.html\n"
-        f"  runs     {folder}/mlflow.db\n"
+        + ("" if image.skipped else f"  image    {folder}/reports/m3-packaging/index.html\n")
+        + f"  runs     {folder}/mlflow.db\n"
         f"  package  {folder}/package/\n"
         f"\nDone in {time.monotonic() - started:.0f} s. Next:\n"
         f"  cd {folder}\n"

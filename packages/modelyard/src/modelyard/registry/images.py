@@ -20,7 +20,7 @@ def known(project: Project) -> list[ImageRecord]:
 
 
 def note(project: Project, made: ImageRecord) -> None:
-    """Write records/image.json and the history; an image that is known already is not told again."""
+    """Write records/image.json and the history, where one image has one line."""
     write_json(project.record("image"), made)
     past = known(project)
     if any((entry.image_id, entry.reference) == (made.image_id, made.reference) for entry in past):

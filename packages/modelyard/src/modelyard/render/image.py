@@ -30,7 +30,7 @@ def compose_file(name: str, *, mlflow: str) -> str:
 def lock_file(pins: Mapping[str, tuple[str, str]], *, python: str, platform: str) -> str:
     """image/requirements.lock: name -> (version, sha256 of the wheel for this target)."""
     lines = [
-        "# The endpoint's packages and the sha256 of their wheels, for the target of the next line.",
+        "# The endpoint's packages and the sha256 of their wheels, for one target.",
         target_line(python, platform),
         "# `modelyard image lock` writes it anew from this project's environment.",
     ]

@@ -70,14 +70,24 @@ def page(
     project: Project, extra: Mapping[str, Any], pictures: Mapping[str, str] | None = None
 ) -> str:
     """The page as text; see `write`."""
-    environment = Environment(
+    # Both are ours: pictures escape their texts when they are drawn, the stylesheet has none.
+    pictures = plots.draw(project) if pictures is None else pictures
+    drawn = {name: Markup(text) for name, text in pictures.items()}  # noqa: S704
+    css = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704
+    template = environment().get_template("index.html.j2")
+    return template.render(view(project, extra), plots=drawn, css=css)
+
+
+def environment() -> Environment:
+    """The templates of this folder, with the ways in which values are written."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {
+    made.filters |= {
         "num": number,
         "share": share,
         "level": level,
@@ -87,12 +97,7 @@ def page(
         "short": short,
         "metric": _metric_title,
     }
-    # Both are ours: pictures escape their texts when they are drawn, the stylesheet has none.
-    pictures = plots.draw(project) if pictures is None else pictures
-    drawn = {name: Markup(text) for name, text in pictures.items()}  # noqa: S704
-    css = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704
-    template = environment.get_template("index.html.j2")
-    return template.render(view(project, extra), plots=drawn, css=css)
+    return made
 
 
 def view(project: Project, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +119,7 @@ def view(project: Project, extra: Mapping[str, Any]) -> dict[str, Any]:
         "gate": gate,
         "champion": read_if_there(project.record("champion"), ChampionRecord),
         "lineage": _lineage(extra.get("lineage") or {}),
-        "board": _board(study) if study else None,
+        "board": board(study) if study else None,
         "metric_rows": _metric_rows(evaluation) if evaluation else [],
         "slices": _slices(evaluation) if evaluation else [],
         "confusion": _confusion(evaluation, schema) if evaluation and schema else None,
@@ -122,7 +127,7 @@ def view(project: Project, extra: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _board(study: StudyRecord) -> dict[str, Any]:
+def board(study: StudyRecord) -> dict[str, Any]:
     """The trials that finished, best first; the best of each family; how the others ended."""
     scored = [
         trial for trial in study.trials if trial.state == "complete" and trial.score is not None

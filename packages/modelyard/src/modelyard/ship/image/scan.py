@@ -10,8 +10,27 @@ from pathlib import PurePosixPath
 from typing import IO
 
 FORBIDDEN_PACKAGES = frozenset(
-    "scikit_learn sklearn pandas polars mlflow mlflow_skinny joblib cloudpickle dill skops "
-    "lightgbm xgboost scipy optuna dvc modelyard pip setuptools wheel".split()
+    {
+        "scikit_learn",
+        "sklearn",
+        "pandas",
+        "polars",
+        "mlflow",
+        "mlflow_skinny",
+        "joblib",
+        "cloudpickle",
+        "dill",
+        "skops",
+        "lightgbm",
+        "xgboost",
+        "scipy",
+        "optuna",
+        "dvc",
+        "modelyard",
+        "pip",
+        "setuptools",
+        "wheel",
+    }
 )
 """Distributions of the build half, and installers."""
 

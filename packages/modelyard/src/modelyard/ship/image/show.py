@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelyard.project import Project
+from modelyard.records import ImageCheckRecord
 from modelyard.ship.image import run, verify
 from modelyard.tools import browser
 from modelyard.tools import engine as engines
@@ -21,22 +22,27 @@ PICTURE = "page.png"
 class Collected:
     """`answers` are the endpoint's own words by route; `picture` is why there is none, or empty."""
 
+    check: ImageCheckRecord
     answers: dict[str, Any] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     picture: str = ""
 
 
 def collect(
-    project: Project, reference: str = "", say: Callable[[str], None] = lambda line: None
+    project: Project,
+    reference: str = "",
+    *,
+    compressed: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Collected:
     """Verify the image, run it with a port of this machine, ask it and take its page's picture.
 
     Raises:
         ModelyardError: what `verify` and `run.background` raise.
     """
-    verify.verify(project, reference, compressed=True, say=say)
+    check = verify.verify(project, reference, compressed=compressed, say=say)
     engine = engines.find(project.settings.image.engine)
-    found = Collected()
+    found = Collected(check)
     say("looking at the page in a browser")
     running = run.background(project, reference)
     try:

@@ -107,7 +107,7 @@ def _ask(name: str, program: str) -> Engine:
     said = done.stdout.decode("utf-8", "replace").split()
     if done.returncode != 0 or not said:
         raise translated(name, "version", done.stdout + done.stderr)
-    builder, environment = "buildah", {}
+    builder, environment = "buildah", dict[str, str]()
     if name == "docker":
         builder, environment = _builder(program, said[0])
     return Engine(name, program, said[-1], builder, environment)
