@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup ci-tools workflows report-ci dist run test journeys lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
+.PHONY: help setup ci-tools workflows report-ci dist run test journeys e2e-kubernetes lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ test: setup lint ## lint, then every test
 
 journeys: setup ## only the tests that run whole commands on real data
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m journey tests
+
+e2e-kubernetes: setup ## a release's whole life on the cluster that KUBECONFIG leads to
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -s -rs -x tests/e2e_kubernetes
 
 lint: setup spelling types imports lock-check docs-check ## every static check
 	@$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from modelyard.settings import Section, Settings
 
 FILE = "modelyard.yaml"
 OVERRIDES = "overrides.yaml"
-SECTIONS = ("project", "data", "split", "tune", "gate", "track")
+SECTIONS = ("project", "data", "split", "tune", "gate", "track", "deploy")
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,16 @@ class Project:
     def audit(self) -> Path:
         """One JSON line for each move of the champion."""
         return self.records / "audit.jsonl"
+
+    @property
+    def deployments(self) -> Path:
+        """One JSON line for each deploy and each rollback of an environment."""
+        return self.records / "deployments.jsonl"
+
+    @property
+    def charts(self) -> Path:
+        """The folder of the endpoint's Helm chart."""
+        return self.root / "charts"
 
     @property
     def reports(self) -> Path:

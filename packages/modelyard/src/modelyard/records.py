@@ -354,6 +354,34 @@ class ImageCheckRecord(Record, frozen=True, kw_only=True):
     checked: str
 
 
+class Deployment(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of `records/deployments.jsonl`: what an environment was asked to run, and did.
+
+    `where` is the context and namespace, the cluster and region, or the engine; `revision` is that
+    target's own number. `outcome` failed means that the one before it serves on.
+    """
+
+    number: int
+    action: Literal["deploy", "rollback", "canary", "promote", "abort"]
+    outcome: Literal["live", "failed"]
+    environment: str
+    target: Literal["kubernetes", "ecs", "local"]
+    where: str
+    who: str
+    when: str
+    model: str
+    version: str
+    package_digest: str
+    image: str
+    run_id: str
+    commit: str
+    revision: str = ""
+    url: str = ""
+    seconds: float = 0.0
+    why: str = ""
+    figures: dict[str, float] = {}
+
+
 def write_json(path: Path, record: Any) -> None:
     """Write a record as indented JSON: to a temporary file first, then renamed over `path`."""
     text = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"

@@ -283,6 +283,67 @@ class CiSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
 
 
+class EcsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An ECS service on Fargate; what is named here exists already (docs/clouds/ecs.md)."""
+
+    region: Annotated[str, Meta(description="AWS region.")] = ""
+    cluster: Annotated[str, Meta(description="ECS cluster.")] = "default"
+    subnets: Annotated[tuple[str, ...], Meta(description="Subnets of the tasks.")] = ()
+    security_groups: Annotated[tuple[str, ...], Meta(description="Security groups.")] = ()
+    target_group: Annotated[
+        str | None, Meta(description="ARN of the load balancer's target group; none: no balancer.")
+    ] = None
+    execution_role: Annotated[
+        str, Meta(description="ARN of the role that pulls the image and writes the log.")
+    ] = ""
+    cpu: Annotated[int, Meta(description="CPU units of a task: 256, 512, 1024, …")] = 256
+    memory: Annotated[int, Meta(description="Memory of a task in MiB.")] = 512
+    count: Annotated[int, Meta(description="Tasks.", ge=1, le=1000)] = 2
+    public_ip: Annotated[bool, Meta(description="Whether tasks get a public address.")] = False
+
+
+class Environment(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a release of one environment runs."""
+
+    target: Annotated[Literal["kubernetes", "ecs", "local"], Meta(description="What runs it.")] = (
+        "kubernetes"
+    )
+    context: Annotated[
+        str | None,
+        Meta(description="Kubernetes: the kubeconfig's context; the current one if null."),
+    ] = None
+    namespace: Annotated[
+        str | None, Meta(description="Kubernetes: NAME-ENVIRONMENT where null.")
+    ] = None
+    values: Annotated[
+        tuple[str, ...],
+        Meta(description="Kubernetes: further values files, relative to the project, last wins."),
+    ] = ()
+    repository: Annotated[
+        str | None,
+        Meta(description="Where the image is pushed to, such as registry.example.com/team/churn."),
+    ] = None
+    url: Annotated[str | None, Meta(description="The endpoint's public address, for the link.")] = (
+        None
+    )
+    port: Annotated[
+        int, Meta(description="Local: the port that is listened at.", ge=1, le=65535)
+    ] = 8080
+    ecs: EcsSection = EcsSection()
+
+
+class DeploySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where releases run."""
+
+    environments: Annotated[
+        dict[str, Environment],
+        Meta(description="Environment (staging, production, …) -> target, context, namespace, …"),
+    ] = {}
+    timeout: Annotated[
+        Duration, Meta(description="How long a rollout may take before it is taken back.")
+    ] = "5m"
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """modelyard.yaml, resolved: flag > environment > file > default."""
 
@@ -294,3 +355,4 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     track: TrackSection = TrackSection()
     image: ImageSection = ImageSection()
     ci: CiSection = CiSection()
+    deploy: DeploySection = DeploySection()
