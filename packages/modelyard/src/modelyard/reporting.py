@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelyard.project import Project
 from modelyard.registry import lineage
+
+if TYPE_CHECKING:
+    from modelyard.report.gather import Gathered
 
 
 def report(here: Project, *, refresh: bool = False) -> Path:
@@ -21,6 +25,38 @@ def report(here: Project, *, refresh: bool = False) -> Path:
 
     known_runs(here, refresh=refresh)
     return html.write(here, {"lineage": lineage.collect(here).tags()})
+
+
+def state_of(here: Project) -> Gathered:
+    """Everything that the deliverables are made from."""
+    from modelyard.report.gather import gather
+
+    known_runs(here)
+    return gather(here, lineage.collect(here).tags())
+
+
+def card(here: Project) -> tuple[Path, tuple[str, ...]]:
+    """Write MODEL_CARD.md; returns it and the sections that are a person's.
+
+    Raises:
+        ModelyardError: there has been no run yet, or a record cannot be read.
+    """
+    from modelyard.report import card as cards
+
+    path, merged = cards.write(state_of(here))
+    return path, merged.kept
+
+
+def summary(here: Project) -> tuple[Path, tuple[str, ...]]:
+    """Write SUMMARY.md and its page; returns the PDF and the sections that are a person's.
+
+    Raises:
+        ModelyardError: there has been no run yet, a record cannot be read, or the words do not fit.
+    """
+    from modelyard.report import summary as summaries
+
+    path, merged = summaries.write(state_of(here))
+    return path, merged.kept
 
 
 def known_runs(here: Project, *, refresh: bool = False) -> None:

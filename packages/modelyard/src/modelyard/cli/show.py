@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from modelyard.project import Project
 from modelyard.records import (
     EvaluateRecord,
     GateRecord,
@@ -185,3 +187,10 @@ def _evaluate(record: EvaluateRecord) -> str:
         f"[{number(found.low)}, {number(found.high)}] · "
         f"baseline {number(record.baseline.get(record.metric))}"
     )
+
+
+def deliverable(here: Project, path: Path, kept: Sequence[str]) -> None:
+    """The path of what was made, and which of its sections are a person's."""
+    click.echo(str(path.relative_to(here.root)))
+    if kept:
+        click.echo(f"  kept as you wrote it: {', '.join(kept)}")

@@ -26,10 +26,10 @@ GLYPH = 6.6
 Pair = tuple[float, float]
 
 
-def plain(svg: str) -> str:
+def plain(svg: str, font: str = "DejaVu Sans") -> str:
     """The picture with the fallback colours, for readers that know no CSS variables."""
     svg = re.sub(r"var\(--[\w-]+, (#[0-9a-f]+)\)", r"\1", svg)
-    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" font-family="DejaVu Sans" ', 1)
+    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ' + f'font-family="{font}" ', 1)
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:

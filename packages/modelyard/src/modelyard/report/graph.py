@@ -147,13 +147,13 @@ def history(commits: Sequence[Commit]) -> str:
             if parent in at:
                 to, down = at[parent]
                 x0, y0, x1, y1 = 16 + lane * gap, wide + row * high, 16 + to * gap, wide + down * high
-                side = lane if to < lane else to
-                turn = 16 + side * gap
+                # A merged branch leaves at once; a branch stays in its lane until where it began.
+                side = max(lane, to)
                 hue = SERIES[side % 6] if side else INK
-                path = (
-                    f"M{x0} {y0}C{turn} {y0 + high * 0.7:.0f} {turn} {y0 + high * 0.3:.0f} {turn} {y0 + high}"
-                    f"V{max(y0 + high, y1 - high)}C{turn} {y1 - high * 0.3:.0f} {x1} {y1 - high * 0.7:.0f} {x1} {y1}"
-                )
+                if to > lane:
+                    path = f"M{x0} {y0}C{x0} {y0 + high * 0.6:.0f} {x1} {y0 + high * 0.4:.0f} {x1} {y0 + high}V{y1}"
+                else:
+                    path = f"M{x0} {y0}V{y1 - high}C{x0} {y1 - high * 0.4:.0f} {x1} {y1 - high * 0.6:.0f} {x1} {y1}"
                 dash = ' stroke-dasharray="3 3"' if number_ else ""
                 out.append(f'<path d="{path}" fill="none" stroke="{hue}" stroke-width="2"{dash}/>')
     for commit in commits:
