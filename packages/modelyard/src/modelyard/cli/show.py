@@ -49,6 +49,14 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
 
 
+def size(value: int) -> str:
+    """Bytes as people read them."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= step:
+            return f"{value / step:.1f} {unit}"
+    return f"{value} bytes"
+
+
 def as_json(value: Any) -> None:
     """Print a struct, dataclass or plain value as one JSON document."""
     plain = msgspec.to_builtins(value, enc_hook=str)  # paths as texts
