@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from modelyard.registry import lineage
 
 if TYPE_CHECKING:
     from modelyard.report.gather import Gathered
+    from modelyard.report.tour import Film
 
 
 def report(here: Project, *, refresh: bool = False) -> Path:
@@ -57,6 +59,27 @@ def summary(here: Project) -> tuple[Path, tuple[str, ...]]:
 
     path, merged = summaries.write(state_of(here))
     return path, merged.kept
+
+
+def record(
+    here: Project,
+    target: Path | None = None,
+    *,
+    longest: float = 298.0,
+    say: Callable[[str], None] = lambda text: None,
+) -> Film:
+    """Film a tour of the project; see `report.tour`.
+
+    Raises:
+        ModelyardError: there has been no run yet.
+        ToolFailed: the browser, ffmpeg, Xvfb or xterm is missing: each is named.
+    """
+    from modelyard.report import tour
+
+    state = state_of(here)
+    if not (here.reports / "index.html").is_file():
+        report(here)
+    return tour.record(here, state, target, longest=longest, say=say)
 
 
 def known_runs(here: Project, *, refresh: bool = False) -> None:

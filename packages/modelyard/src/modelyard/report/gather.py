@@ -95,6 +95,7 @@ class Gathered:
     diffs: Mapping[str, Plain] = field(default_factory=dict)
     drift: Plain | None = None
     image: Plain | None = None
+    image_check: Plain | None = None
     deployments: tuple[tuple[str, Plain], ...] = ()
     pipelines: tuple[PipelineRun, ...] = ()
     commits: tuple[git.Commit, ...] = ()
@@ -148,6 +149,7 @@ def gather(project: Project, lineage: Mapping[str, Any] | None = None) -> Gather
         },
         drift=_plain(project.record("drift")),
         image=_plain(project.record("image")),
+        image_check=_plain(project.record("image-check")),
         deployments=_deployments(project),
         pipelines=_pipelines(project),
         commits=tuple(git.history(project.root, COMMITS)) if repo else (),
@@ -209,7 +211,7 @@ def _pipelines(project: Project) -> tuple[PipelineRun, ...]:
     root = project.root / LOGS
     if not root.is_dir():
         return ()
-    folders = [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink()]
+    folders = [entry for entry in root.iterdir() if entry.is_dir() and entry.name != "latest"]
     folders.sort(key=lambda entry: entry.name, reverse=True)
     found = []
     for folder in folders[:LOGS_SHOWN]:

@@ -113,7 +113,7 @@ def view(state: Gathered) -> dict[str, Any]:
         "champion": state.champion,
         "run_id": state.run_id,
         "lineage": _lineage(state.lineage),
-        "board": _board(study) if study else None,
+        "board": board(study) if study else None,
         "gain": _gain(study) if study else [],
         "metric_rows": _metric_rows(evaluation) if evaluation else [],
         "slices": _slices(evaluation) if evaluation else [],
@@ -132,7 +132,7 @@ def _runs(state: Gathered) -> list[dict[str, Any]]:
     return [{"run": run, "champion": run.run_id == now} for run in ranked]
 
 
-def _board(study: StudyRecord) -> dict[str, Any]:
+def board(study: StudyRecord) -> dict[str, Any]:
     """The trials that have a score, best first; the best of each family; how the others ended."""
     scored = [trial for trial in study.trials if trial.score is not None]
     sign = -1 if study.direction == "maximize" else 1
