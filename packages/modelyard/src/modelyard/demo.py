@@ -51,6 +51,7 @@ class Told:
     restored: bool
     graph: str
     summary: line.RunSummary
+    made: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,8 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
     voice.chapter("6/6  Back to data v1, whose figures must come back exactly, and forward again")
     reverted = _travel(root, "v1", first_metrics, voice)
     restored = _travel(root, "v2", git.show(root, "HEAD:metrics.json") or b"", voice)
+    voice.chapter("Last, what is handed over: model card, one-page summary, report, bundle")
+    made = _hand_over(root)
     return Told(
         root=root,
         first=first,
@@ -159,7 +162,22 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
         restored=restored,
         graph=git.log_graph(root, 14),
         summary=summary,
+        made=made,
     )
+
+
+def _hand_over(root: Path) -> tuple[Path, ...]:
+    """Card and summary (which git keeps), then the report, then all of it as one zip."""
+    from modelyard import reporting
+    from modelyard.ship.bundle import bundle
+
+    here = load(root)
+    card, pdf = reporting.card(here)[0], reporting.summary(here)[0]
+    papers = [card.name, "SUMMARY.md"]
+    git.add(root, papers)
+    git.commit(root, "docs: the model card and the summary of v2", papers)
+    report = reporting.report(here)
+    return (report, pdf, card, bundle(here).path)
 
 
 def _make_room(folder: Path, replace: bool) -> None:

@@ -53,12 +53,16 @@ def command(folder: Path, budget: str, replace: bool) -> None:
     ):
         mark = click.style("✓", fg="green") if done else click.style("✗", fg="red")
         click.echo(f"{mark} {text}")
+    names = ("report", "summary", "card", "bundle")
+    click.echo()
+    for name, path in zip(names, told.made, strict=True):
+        click.echo(f"  {name:9}{folder / path.relative_to(told.root)}")
     click.echo(
-        f"\n  report   {folder}/reports/index.html\n"
-        f"  runs     {folder}/mlflow.db\n"
-        f"  package  {folder}/package/\n"
+        f"  {'runs':9}{folder}/mlflow.db\n"
+        f"  {'package':9}{folder}/package/\n"
         f"\nDone in {time.monotonic() - started:.0f} s. Next:\n"
         f"  cd {folder}\n"
         "  modelyard runs\n"
+        "  modelyard record      (a filmed tour of up to five minutes)\n"
         "  mlflow ui --backend-store-uri sqlite:///mlflow.db"
     )

@@ -231,7 +231,7 @@ def _use(state: Gathered) -> str:
 
 
 def _provenance(state: Gathered) -> str:
-    rows = [("run", state.run_id), ("commit", state.lineage.get("modelyard.commit", ""))]
+    rows = [("run", state.run_id), ("commit", state.run_commit)]
     if state.pack:
         rows += [("model digest", state.pack.model_digest), ("package digest", state.pack.package_digest)]
     rows += [("data version", state.lineage.get("modelyard.data_version", "")), ("data md5", state.lineage.get("modelyard.data_md5", ""))]

@@ -115,6 +115,12 @@ class Gathered:
         of_release = [line.run_id for line in self.audit if line.package_digest == digest]
         return of_release[-1] if of_release else ""
 
+    @property
+    def run_commit(self) -> str:
+        """The commit that the run was made at; the working one where the run is not known."""
+        known = [run.commit for run in self.runs.runs if run.run_id == self.run_id and run.commit]
+        return known[-1] if known else str(self.lineage.get("modelyard.commit", ""))
+
 
 def gather(project: Project, lineage: Mapping[str, Any] | None = None) -> Gathered:
     """Read what there is.

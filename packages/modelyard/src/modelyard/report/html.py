@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from modelyard.errors import UsageError, nearest
 from modelyard.models.metrics import METRICS
 from modelyard.project import Project
 from modelyard.records import Comparison, EvaluateRecord, Schema, Slice, StudyRecord, Trial, write_bytes
@@ -56,6 +57,16 @@ def page(
     project: Project, extra: Mapping[str, Any], pictures: Mapping[str, str] | None = None
 ) -> str:
     """The page as text; see `write`."""
+    return _render(project, extra, pictures, "index.html.j2")
+
+
+def _render(
+    project: Project,
+    extra: Mapping[str, Any],
+    pictures: Mapping[str, str] | None,
+    template: str,
+    **more: str,
+) -> str:
     state = gather(project, extra.get("lineage"))
     given = dict(pictures) if pictures is not None else plots.draw(project, state.runs)
     if pictures is not None and state.runs.runs and "runs" not in given:
@@ -65,8 +76,28 @@ def page(
     drawn = {name: Markup(text) for name, text in given.items() if text}  # noqa: S704
     css = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704
     script = Markup((TEMPLATES / "report.js").read_text("utf-8"))  # noqa: S704
-    template = environment().get_template("index.html.j2")
-    return template.render(view(state), plots=drawn, css=css, script=script)
+    made = environment().get_template(template)
+    return made.render(view(state), plots=drawn, css=css, script=script, **more)
+
+
+SECTIONS = ("data", "experiments", "tuning", "results", "gate", "package", "operations", "lineage")
+"""The page's parts, each a template of its own; a notebook shows them one by one."""
+
+
+def fragment(project: Project, name: str, extra: Mapping[str, Any]) -> str:
+    """One part of the page as a page of its own.
+
+    Raises:
+        UsageError: there is no such part.
+        ModelyardError: a record is there and cannot be read.
+    """
+    if name not in SECTIONS:
+        raise UsageError(
+            f"The report has no part {name!r}{nearest(name, SECTIONS) or '.'}",
+            why=f"Its parts: {', '.join(SECTIONS)}.",
+            next_step='Project().section("tuning")',
+        )
+    return _render(project, extra, None, "fragment.html.j2", section=name)
 
 
 def environment() -> Environment:

@@ -145,7 +145,7 @@ def _data(state: Gathered, said: dict[str, str]) -> dict[str, Any]:
             for text in (
                 f"run {words.short(state.run_id)}" if state.run_id else "",
                 f"data {state.lineage.get('modelyard.data_version')}" if state.lineage.get("modelyard.data_version") else "",
-                f"commit {words.short(state.lineage.get('modelyard.commit'))}" if state.lineage.get("modelyard.commit") else "",
+                f"commit {words.short(state.run_commit)}" if state.run_commit else "",
                 f"package {words.short(state.pack.package_digest)}" if state.pack else "",
             )
             if text

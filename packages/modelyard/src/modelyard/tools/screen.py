@@ -52,29 +52,45 @@ def display(size: tuple[int, int]) -> Iterator[str]:
 
 @contextmanager
 def filming(name: str, target: Path, size: tuple[int, int], rate: int) -> Iterator[float]:
-    """Film a screen until the end of the block; gives the moment of the first picture, roughly.
+    """Film a screen until the end of the block; gives the moment of the first picture.
+
+    The moment is on time.monotonic()'s clock. ffmpeg says when its first picture was taken; when
+    its file begins to grow is seconds later on a busy machine, and captions would come too early.
 
     Raises:
-        ToolFailed: ffmpeg ends at once.
+        ToolFailed: ffmpeg takes no picture.
     """
     command = [
-        "ffmpeg", "-y", "-loglevel", "error", "-f", "x11grab", "-framerate", str(rate), "-video_size",
+        "ffmpeg", "-y", "-nostdin", "-nostats", "-f", "x11grab", "-framerate", str(rate), "-video_size",
         f"{size[0]}x{size[1]}", "-i", f"{name}+0,0", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "16",
         "-pix_fmt", "yuv420p", str(target),
     ]  # fmt: skip
-    camera = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    begun = time.monotonic()
-    while not (target.is_file() and target.stat().st_size) and time.monotonic() - begun < 15:
-        if camera.poll() is not None:
-            said = (camera.stderr.read() if camera.stderr else b"").decode("utf-8", "replace")
-            raise ToolFailed("The screen cannot be filmed.", why=said[-400:], next_step="ffmpeg -version")
-        time.sleep(0.05)
+    log = target.with_suffix(".log")
+    with log.open("wb") as said:
+        camera = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
     try:
-        yield time.monotonic()
+        yield _first_picture(camera, log)
     finally:
-        with suppress(OSError, subprocess.TimeoutExpired):
-            camera.communicate(b"q", timeout=30)
+        # SIGINT is ffmpeg's word for: finish the file.
+        if camera.poll() is None:
+            camera.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            camera.wait(timeout=60)
         end(camera)
+
+
+def _first_picture(camera: subprocess.Popen[bytes], log: Path) -> float:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        if found := re.search(r"x11grab.*?start: ([\d.]+)", text, re.DOTALL):
+            return time.monotonic() - (time.time() - float(found[1]))
+        if camera.poll() is not None:
+            break
+        time.sleep(0.05)
+    end(camera)
+    said = log.read_text(encoding="utf-8", errors="replace").strip()
+    raise ToolFailed("The screen cannot be filmed.", why=said[-400:], next_step="ffmpeg -version")
 
 
 def terminal(name: str, size: tuple[int, int], command: Sequence[str], cwd: Path) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -188,6 +189,4 @@ def _image(state: Gathered) -> str:
 
 
 def _with_display(name: str) -> dict[str, str]:
-    import os
-
     return {**os.environ, "DISPLAY": name}

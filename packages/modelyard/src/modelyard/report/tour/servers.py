@@ -17,8 +17,9 @@ from typing import Any
 
 from modelyard.tools import screen
 
-PATIENCE = 90.0
-"""Seconds that a server may take to answer first: MLflow's imports alone take ten on a slow box."""
+PATIENCE = 240.0
+"""Seconds that a server may take to answer first: MLflow's imports take a minute on a full machine.
+The camera is not running yet."""
 
 
 def free_port() -> int:
