@@ -168,7 +168,9 @@ class Project:
 
         return summary(self._inner)[0]
 
-    def bundle(self, target: str | Path | None = None, *, data: Literal["all", "current"] = "all") -> Path:
+    def bundle(
+        self, target: str | Path | None = None, *, data: Literal["all", "current"] = "all"
+    ) -> Path:
         """Put the whole project into one zip."""
         from modelyard.ship.bundle import bundle
 

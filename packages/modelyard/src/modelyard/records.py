@@ -308,7 +308,7 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunsRecord(Record, frozen=True, kw_only=True):
-    """The runs, oldest first, as the store held them after the last run (`.modelyard/runs.json`)."""
+    """The store's runs after the last run, oldest first (`.modelyard/runs.json`)."""
 
     direction: Literal["maximize", "minimize"] = "maximize"
     runs: tuple[RunLine, ...] = ()

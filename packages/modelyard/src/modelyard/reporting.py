@@ -84,7 +84,9 @@ def record(
 
 def known_runs(here: Project, *, refresh: bool = False) -> None:
     """Make sure that the list of runs exists; imports MLflow only where it has to be made."""
-    if refresh or (not (here.state / "runs.json").is_file() and (here.root / "mlflow.db").is_file()):
+    if refresh or (
+        not (here.state / "runs.json").is_file() and (here.root / "mlflow.db").is_file()
+    ):
         from modelyard.ship import track
 
         track.remember(here)

@@ -12,7 +12,10 @@ from modelyard.cli import show
 
 @click.group("bundle", invoke_without_command=True)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The zip (default: reports/NAME-bundle.zip)."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The zip (default: reports/NAME-bundle.zip).",
 )
 @click.option(
     "--data",
@@ -43,7 +46,9 @@ def verify_command(path: Path) -> None:
     from modelyard.ship.bundle import verify
 
     found = verify(path)
-    click.echo(f"✓ {path}: {len(found.manifest.files)} files, {show.size(found.size)}, as they were made")
+    click.echo(
+        f"✓ {path}: {len(found.manifest.files)} files, {show.size(found.size)}, as they were made"
+    )
     click.echo(f"  project {found.manifest.project} at commit {found.manifest.commit[:12]}")
     click.echo(f"  manifest sha256: {found.digest}")
 

@@ -11,10 +11,17 @@ from modelyard import project
 
 @click.command("record")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The film (default: reports/recording.mp4)."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The film (default: reports/recording.mp4).",
 )
 @click.option(
-    "--longest", type=click.FloatRange(30, 298), default=298.0, show_default=True, help="Seconds at the most."
+    "--longest",
+    type=click.FloatRange(30, 298),
+    default=298.0,
+    show_default=True,
+    help="Seconds at the most.",
 )
 def command(output: Path | None, longest: float) -> None:
     """Film a guided tour of the project: a real browser, a real terminal, captions, a voice."""

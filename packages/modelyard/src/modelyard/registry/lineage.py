@@ -24,7 +24,7 @@ OWN_FILES = (
 """What a run itself writes and git keeps: a change there does not make the tree dirty."""
 
 ABOUT = ("MODEL_CARD.md", "SUMMARY.md")
-"""What is written about a model; nothing is made from it, so a change there dirties nothing either."""
+"""What is written about a model; nothing is made from it: a change dirties nothing."""
 
 _PART = re.compile(r"\.[^/]+\.\d+\.part(/|$)")
 

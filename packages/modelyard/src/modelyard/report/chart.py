@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 
 INK, GRID = "var(--plot-ink, #5b6470)", "var(--plot-grid, #d6d3cb)"
 # Okabe and Ito's colours, told apart by all eyes; grey is for the baseline.
@@ -29,7 +30,9 @@ Pair = tuple[float, float]
 def plain(svg: str, font: str = "DejaVu Sans") -> str:
     """The picture with the fallback colours, for readers that know no CSS variables."""
     svg = re.sub(r"var\(--[\w-]+, (#[0-9a-f]+)\)", r"\1", svg)
-    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ' + f'font-family="{font}" ', 1)
+    return svg.replace(
+        "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ' + f'font-family="{font}" ', 1
+    )
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -89,13 +92,20 @@ class Chart:
         return round(px, 1), round(py, 1)
 
     def line(
-        self, points: Sequence[Pair], colour: str, *, name: str = "", dash: str = "",
-        step: bool = False, width: float = 2, tips: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+        self,
+        points: Sequence[Pair],
+        colour: str,
+        *,
+        name: str = "",
+        dash: str = "",
+        step: bool = False,
+        width: float = 2,
+        tips: Sequence[str] = (),
+    ) -> None:
         """A line through points; with a name it stands in the legend and answers the pointer."""
         placed = [self.at(x, y) for x, y in points]
         if step:
-            placed = [p for a, b in zip(placed, placed[1:], strict=False) for p in (a, (b[0], a[1]))]
+            placed = [p for a, b in pairwise(placed) for p in (a, (b[0], a[1]))]
             placed += [self.at(*points[-1])] if points else []
         text = " ".join(f"{x:g},{y:g}" for x, y in placed)
         extra = f' stroke-dasharray="{dash}"' if dash else ""
@@ -110,21 +120,37 @@ class Chart:
             self._legend.append((name, colour, False))
 
     def dots(
-        self, points: Sequence[Pair], colour: str, *, name: str = "", radius: float = 4,
-        hollow: bool = False, opacity: float = 1, tips: Sequence[str] = (), legend: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        points: Sequence[Pair],
+        colour: str,
+        *,
+        name: str = "",
+        radius: float = 4,
+        hollow: bool = False,
+        opacity: float = 1,
+        tips: Sequence[str] = (),
+        legend: bool = True,
+    ) -> None:
         """Points; `tips` are the words that the pointer finds on each."""
         for place, (x, y) in enumerate(points):
             px, py = self.at(x, y)
-            fill = f'fill="none" stroke="{colour}" stroke-width="1.6"' if hollow else f'fill="{colour}"'
+            fill = (
+                f'fill="none" stroke="{colour}" stroke-width="1.6"'
+                if hollow
+                else f'fill="{colour}"'
+            )
             tip = tips[place] if place < len(tips) else name
             said = f' data-tip="{escape(tip)}"' if tip else ""
             shade = f' opacity="{opacity:g}"' if opacity < 1 else ""
-            self._marks.append(f'<circle cx="{px:g}" cy="{py:g}" r="{radius:g}" {fill}{shade}{said}/>')
+            self._marks.append(
+                f'<circle cx="{px:g}" cy="{py:g}" r="{radius:g}" {fill}{shade}{said}/>'
+            )
         if name and legend and points:
             self._legend.append((name, colour, True))
 
-    def bar(self, place: float, x: float, colour: str, *, tip: str = "", thick: float = 0.62) -> None:
+    def bar(
+        self, place: float, x: float, colour: str, *, tip: str = "", thick: float = 0.62
+    ) -> None:
         """A lying bar from nought to x on the line of a name."""
         x0, y0 = self.at(min(0.0, x), place + thick / 2)
         x1, y1 = self.at(max(0.0, x), place - thick / 2)
@@ -138,7 +164,9 @@ class Chart:
         base = max(self.y[0], 0.0)
         shape = [(points[0][0], base), *points, (points[-1][0], base)]
         text = " ".join(f"{x:g},{y:g}" for x, y in (self.at(*point) for point in shape))
-        self._marks.append(f'<polyline points="{text}" fill="{colour}" opacity=".18" stroke="none"/>')
+        self._marks.append(
+            f'<polyline points="{text}" fill="{colour}" opacity=".18" stroke="none"/>'
+        )
 
     def words(self, x: float, y: float, text: str, *, above: float = 9) -> None:
         """A small text over a point."""

@@ -104,7 +104,7 @@ class Gathered:
 
     @property
     def run_id(self) -> str:
-        """The run that the records on disk belong to, by the package that it made; "" if unknown."""
+        """The run that the records on disk belong to, by their package; "" if unknown."""
         named = str(self.lineage.get("modelyard.run_id", ""))
         if named or self.pack is None:
             return named
@@ -225,7 +225,9 @@ def _pipelines(project: Project) -> tuple[PipelineRun, ...]:
         for name in ("run.json", "record.json", "summary.json"):
             record = _plain(folder / name) or record
         logs = tuple(
-            _log(project, path) for path in sorted(folder.rglob("*")) if path.suffix in (".log", ".txt")
+            _log(project, path)
+            for path in sorted(folder.rglob("*"))
+            if path.suffix in (".log", ".txt")
         )
         found.append(PipelineRun(folder.name, record, logs[:LOGS_SHOWN]))
     return tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 from modelyard.report.chart import GREY, GRID, INK, SERIES
 from modelyard.report.gather import Gathered
@@ -13,7 +14,9 @@ from modelyard.tools.git import Commit
 COLUMNS = ("data", "commit", "run", "package", "release", "image")
 WIDTH, ROW, BOX, HIGH = 1060, 62, 150, 44
 MOST_RUNS = 12
-_HUE = dict(zip(COLUMNS, (SERIES[2], GREY, SERIES[0], SERIES[3], SERIES[1], SERIES[4]), strict=True))
+_HUE = dict(
+    zip(COLUMNS, (SERIES[2], GREY, SERIES[0], SERIES[3], SERIES[1], SERIES[4]), strict=True)
+)
 
 Node = tuple[str, str, str, str]
 """Key, first line, second line, the words under the pointer."""
@@ -34,27 +37,62 @@ def lineage(state: Gathered) -> str:
         chain.append(("data", (f"data-{data}", f"data {data}", said, f"data version {data}")))
         if run.commit:
             subject = next((c.subject for c in state.commits if c.id == run.commit), "")
-            chain.append(("commit", (run.commit, short(run.commit, 8), subject, f"commit {run.commit}: {subject}")))
+            chain.append(
+                (
+                    "commit",
+                    (run.commit, short(run.commit, 8), subject, f"commit {run.commit}: {subject}"),
+                )
+            )
         value = f"{run.metric} {number(run.value)}"
         tip = f"run {run.run_id}, {run.started}, {value}, gate {run.gate}"
         chain.append(("run", (run.run_id, run.name, value, tip)))
         if run.package_digest:
-            chain.append((
-                "package",
-                (run.package_digest, short(run.package_digest, 8), f"model {short(run.model_digest, 8)}",
-                 f"package {run.package_digest}"),
-            ))  # fmt: skip
+            chain.append(
+                (
+                    "package",
+                    (
+                        run.package_digest,
+                        short(run.package_digest, 8),
+                        f"model {short(run.model_digest, 8)}",
+                        f"package {run.package_digest}",
+                    ),
+                )
+            )
         now = state.champion
         if run.version:
             star = now is not None and now.version == run.version
             text = "★ champion" if star else "released"
-            chain.append(("release", (f"v{run.version}", f"model v{run.version}", text, f"model/v{run.version}, {text}")))
+            chain.append(
+                (
+                    "release",
+                    (
+                        f"v{run.version}",
+                        f"model v{run.version}",
+                        text,
+                        f"model/v{run.version}, {text}",
+                    ),
+                )
+            )
         elif run.gate == "refused":
-            chain.append(("release", (f"no-{run.run_id}", "refused", "by the gate", "the gate refused it")))
-        digest = str(image.get("digest") or image.get("image_digest") or image.get("image_id") or "")
+            chain.append(
+                ("release", (f"no-{run.run_id}", "refused", "by the gate", "the gate refused it"))
+            )
+        digest = str(
+            image.get("digest") or image.get("image_digest") or image.get("image_id") or ""
+        )
         if digest and image.get("package_digest") == run.package_digest:
             name = str(image.get("reference") or image.get("tag") or image.get("image") or "image")
-            chain.append(("image", (digest, name[-20:], short(digest.removeprefix("sha256:"), 8), f"image {digest}")))
+            chain.append(
+                (
+                    "image",
+                    (
+                        digest,
+                        name[-20:],
+                        short(digest.removeprefix("sha256:"), 8),
+                        f"image {digest}",
+                    ),
+                )
+            )
         chains.append(chain)
     return _draw(chains)
 
@@ -73,7 +111,7 @@ def _draw(chains: Sequence[Sequence[tuple[str, Node]]]) -> str:
         middle = sum(rows[key]) / len(rows[key])
         places[key] = (20 + used.index(kind) * step, 40 + middle * ROW)
     _apart(places, nodes)
-    edges = {(a[1][0], b[1][0]) for chain in chains for a, b in zip(chain, chain[1:], strict=False)}
+    edges = {(a[1][0], b[1][0]) for chain in chains for a, b in pairwise(chain)}
     out = []
     for start, end in sorted(edges):
         x0, y0 = places[start][0] + BOX, places[start][1] + HIGH / 2
@@ -95,7 +133,8 @@ def _draw(chains: Sequence[Sequence[tuple[str, Node]]]) -> str:
             f'<text x="{x + 13:.1f}" y="{y + 34:.1f}" font-size="11"{strong}>{escape(_cut(second, 21))}</text></g>'
         )
     heads = "".join(
-        f'<text x="{20 + place * step:.1f}" y="20" class="head">{name}</text>' for place, name in enumerate(used)
+        f'<text x="{20 + place * step:.1f}" y="20" class="head">{name}</text>'
+        for place, name in enumerate(used)
     )
     high = max(y for _, y in places.values()) + HIGH + 14
     return (
@@ -107,7 +146,9 @@ def _draw(chains: Sequence[Sequence[tuple[str, Node]]]) -> str:
 def _apart(places: dict[str, tuple[float, float]], nodes: dict[str, tuple[str, Node]]) -> None:
     """Push nodes of one column apart where they would overlap."""
     for kind in COLUMNS:
-        keys = sorted((k for k, (one, _) in nodes.items() if one == kind), key=lambda k: places[k][1])
+        keys = sorted(
+            (k for k, (one, _) in nodes.items() if one == kind), key=lambda k: places[k][1]
+        )
         floor = 0.0
         for key in keys:
             x, y = places[key]
@@ -146,7 +187,12 @@ def history(commits: Sequence[Commit]) -> str:
         for number_, parent in enumerate(commit.parents):
             if parent in at:
                 to, down = at[parent]
-                x0, y0, x1, y1 = 16 + lane * gap, wide + row * high, 16 + to * gap, wide + down * high
+                x0, y0, x1, y1 = (
+                    16 + lane * gap,
+                    wide + row * high,
+                    16 + to * gap,
+                    wide + down * high,
+                )
                 # A merged branch leaves at once; a branch stays in its lane until where it began.
                 side = max(lane, to)
                 hue = SERIES[side % 6] if side else INK

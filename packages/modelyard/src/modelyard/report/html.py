@@ -12,7 +12,15 @@ from markupsafe import Markup
 from modelyard.errors import UsageError, nearest
 from modelyard.models.metrics import METRICS
 from modelyard.project import Project
-from modelyard.records import Comparison, EvaluateRecord, Schema, Slice, StudyRecord, Trial, write_bytes
+from modelyard.records import (
+    Comparison,
+    EvaluateRecord,
+    Schema,
+    Slice,
+    StudyRecord,
+    Trial,
+    write_bytes,
+)
 from modelyard.report import graph, plots, words
 from modelyard.report.gather import Gathered, gather
 
@@ -208,9 +216,18 @@ def _gain(study: StudyRecord) -> list[dict[str, Any]]:
             defaults.setdefault(trial.family, trial)
     for family, trial in defaults.items():
         rows.append((f"Default of {family}", "before any search", trial, trial.score or 0.0))
-    rows.append((f"Best trial: {best.family}", f"trial {best.number}, {best.origin}", best, best.score or 0.0))
+    rows.append(
+        (
+            f"Best trial: {best.family}",
+            f"trial {best.number}, {best.origin}",
+            best,
+            best.score or 0.0,
+        )
+    )
     if len(study.chosen) > 1:
-        rows.append(("Blend that was chosen", f"{len(study.chosen)} trials, out of fold", None, study.score))
+        rows.append(
+            ("Blend that was chosen", f"{len(study.chosen)} trials, out of fold", None, study.score)
+        )
     base = defaults.get(best.family)
     zero = base.score if base is not None and base.score is not None else None
     return [

@@ -24,7 +24,8 @@ class Part:
     def _repr_html_(self) -> str:
         return (
             f'<iframe title="{escape(self.name)}" srcdoc="{escape(self.page)}" '
-            f'style="width:100%;height:{self.height}px;border:1px solid #d6d3cb;border-radius:8px"></iframe>'
+            f'style="width:100%;height:{self.height}px;border:1px solid '
+            f'#d6d3cb;border-radius:8px"></iframe>'
         )
 
 
@@ -39,7 +40,10 @@ class Picture:
         return self.svg
 
     def _repr_html_(self) -> str:
-        return f'<div style="max-width:62rem;background:#fff;padding:.6rem;border-radius:8px">{self.svg}</div>'
+        return (
+            f"<div "
+            f'style="max-width:62rem;background:#fff;padding:.6rem;border-radius:8px">{self.svg}</div>'
+        )
 
 
 def part(project: Project, name: str) -> Part:
@@ -78,7 +82,12 @@ def overview(state: Gathered) -> str:
                 f"<tr><td>{escape(metric_title(name))}</td><td><b>{number(entry.value)}</b></td>"
                 f"<td>{low} to {high}</td><td>{number(evaluation.baseline.get(name))}</td></tr>"
             )
-        rows = f"<table><tr><th>metric</th><th>value</th><th>interval</th><th>baseline</th></tr>{rows}</table>"
-    champion = f"champion v{escape(now.version)}, data {escape(now.data_version)}" if now else "no champion yet"
+        head = "".join(f"<th>{name}</th>" for name in ("metric", "value", "interval", "baseline"))
+        rows = f"<table><tr>{head}</tr>{rows}</table>"
+    champion = (
+        f"champion v{escape(now.version)}, data {escape(now.data_version)}"
+        if now
+        else "no champion yet"
+    )
     about = escape(state.project.settings.project.description)
     return f"<b>{escape(state.project.name)}</b> · {champion}<br>{about}{rows}"

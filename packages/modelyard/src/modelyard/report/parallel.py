@@ -32,7 +32,9 @@ class _Axis:
 
     def __init__(self, name: str, values: Sequence[object], words: str = "") -> None:
         self.name = name
-        numeric = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        numeric = [
+            float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)
+        ]
         self.names: list[str] = []
         self.log = False
         if len(numeric) != sum(v is not None for v in values):
@@ -42,7 +44,10 @@ class _Axis:
         self.low, self.high = min(numeric), max(numeric)
         self.log = words.endswith("(log)") and self.low > 0
         if self.low == self.high:
-            self.low, self.high = self.low - (abs(self.low) or 1) / 2, self.high + (abs(self.high) or 1) / 2
+            self.low, self.high = (
+                self.low - (abs(self.low) or 1) / 2,
+                self.high + (abs(self.high) or 1) / 2,
+            )
             self.log = False
 
     def y(self, value: object) -> float:
@@ -81,10 +86,14 @@ def _family(
         given = [trial.params.get(axis.name) for axis in axes[:-1]] + [trial.score]
         if any(value is None for value in given):
             continue
-        at = " ".join(f"{x:.1f},{axis.y(value):.1f}" for x, axis, value in zip(xs, axes, given, strict=True))
+        at = " ".join(
+            f"{x:.1f},{axis.y(value):.1f}" for x, axis, value in zip(xs, axes, given, strict=True)
+        )
         good = (HEIGHT - BOTTOM - score.y(trial.score)) / (HEIGHT - TOP - BOTTOM)
         good = good if study.direction == "maximize" else 1 - good
-        tip = f"trial {trial.number} · {study.metric} {number(trial.score)} · {params(trial.params)}"
+        tip = (
+            f"trial {trial.number} · {study.metric} {number(trial.score)} · {params(trial.params)}"
+        )
         lines.append(
             f'<polyline points="{at}" fill="none" stroke="{colour}" stroke-width="{1 + 1.4 * good:.2f}" '
             f'opacity="{0.16 + 0.74 * good**2:.2f}" data-tip="{escape(tip)}"/>'
@@ -104,7 +113,9 @@ def _family(
             f'height="{HEIGHT - TOP - BOTTOM}" fill="transparent"/>'
             f'<text x="{x:.1f}" y="{TOP - 10 - lift}" text-anchor="middle">{escape(axis.name)}</text>{marks}</g>'
         )
-    label = f"Parallel coordinates of {len(lines)} {family} trials: {', '.join(names)}, {study.metric}"
+    label = (
+        f"Parallel coordinates of {len(lines)} {family} trials: {', '.join(names)}, {study.metric}"
+    )
     return (
         f'<svg role="img" aria-label="{escape(label)}" class="parallel" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'font-size="12" fill="{INK}"><rect x="0" y="{TOP}" width="{WIDTH}" height="{HEIGHT - TOP - BOTTOM}" '

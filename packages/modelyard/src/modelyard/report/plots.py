@@ -117,9 +117,16 @@ def _history(study: StudyRecord) -> str:
     last = max(trial.number for trial, _ in scored)
     label = f"{study.metric} of each trial by number; the best is {study.score:.4g}"
     chart = Chart(
-        "history", label, (-0.5, last + 0.5), (low, high), "trial", metric_title(study.metric),
-        width=1060, height=330, x_whole=True,
-    )  # fmt: skip
+        "history",
+        label,
+        (-0.5, last + 0.5),
+        (low, high),
+        "trial",
+        metric_title(study.metric),
+        width=1060,
+        height=330,
+        x_whole=True,
+    )
     best, steps = None, []
     for trial, score in scored:
         if trial.state == "complete":
@@ -132,12 +139,17 @@ def _history(study: StudyRecord) -> str:
         chart.line(steps, INK, name="best so far", step=True, width=1.6)
     for family, colour in by_family(study).items():
         for pruned in (False, True):
-            some = [(t, s) for t, s in scored if t.family == family and (t.state == "pruned") == pruned]
+            some = [
+                (t, s) for t, s in scored if t.family == family and (t.state == "pruned") == pruned
+            ]
             chart.dots(
-                [(float(t.number), min(high, max(low, s))) for t, s in some], colour,
-                name=f"{family} (pruned)" if pruned else family, hollow=pruned, radius=4.5,
+                [(float(t.number), min(high, max(low, s))) for t, s in some],
+                colour,
+                name=f"{family} (pruned)" if pruned else family,
+                hollow=pruned,
+                radius=4.5,
                 tips=[_tip(t, study.metric) for t, _ in some],
-            )  # fmt: skip
+            )
     return chart.svg()
 
 
@@ -153,16 +165,28 @@ def _families(study: StudyRecord) -> str:
     said = ", ".join(f"{name} {tops[name]:.4g}" for name in names)
     every = [score for some in groups.values() for _, score in some]
     chart = Chart(
-        "families", f"Best {study.metric} of each family: {said}", _around(every, 0.1),
-        (-0.6, len(names) - 0.4), metric_title(study.metric), height=100 + 46 * len(names), y_names=names,
-    )  # fmt: skip
+        "families",
+        f"Best {study.metric} of each family: {said}",
+        _around(every, 0.1),
+        (-0.6, len(names) - 0.4),
+        metric_title(study.metric),
+        height=100 + 46 * len(names),
+        y_names=names,
+    )
     for place, name in enumerate(reversed(names)):
         some = groups[name]
         chart.dots(
-            [(score, float(place)) for _, score in some], colours[name], opacity=0.45,
+            [(score, float(place)) for _, score in some],
+            colours[name],
+            opacity=0.45,
             tips=[_tip(trial, study.metric) for trial, _ in some],
-        )  # fmt: skip
-        chart.dots([(tops[name], float(place))], colours[name], radius=6, tips=[f"{name}: best {number(tops[name])}"])
+        )
+        chart.dots(
+            [(tops[name], float(place))],
+            colours[name],
+            radius=6,
+            tips=[f"{name}: best {number(tops[name])}"],
+        )
         chart.words(tops[name], place, number(tops[name]), above=11)
     return chart.svg()
 
@@ -174,17 +198,24 @@ def _folds(study: StudyRecord) -> str:
     names = [f"{trial.family} {trial.number}" for trial, _ in whole]
     every = [fold for trial, _ in whole for fold in trial.folds] or [0.0, 1.0]
     chart = Chart(
-        "folds", f"{study.metric} in each fold for the best {len(whole)} trials", _around(every),
-        (-0.6, len(names) - 0.4), f"{metric_title(study.metric)}: each fold, and the mean",
-        height=100 + 24 * max(2, len(names)), y_names=names,
-    )  # fmt: skip
+        "folds",
+        f"{study.metric} in each fold for the best {len(whole)} trials",
+        _around(every),
+        (-0.6, len(names) - 0.4),
+        f"{metric_title(study.metric)}: each fold, and the mean",
+        height=100 + 24 * max(2, len(names)),
+        y_names=names,
+    )
     for place, (trial, score) in enumerate(reversed(whole)):
         level = float(place)
         chart.line([(min(trial.folds), level), (max(trial.folds), level)], GRID, width=1.4)
         chart.dots(
-            [(fold, level) for fold in trial.folds], colours[trial.family], radius=3.6, opacity=0.55,
+            [(fold, level) for fold in trial.folds],
+            colours[trial.family],
+            radius=3.6,
+            opacity=0.55,
             tips=[f"fold {n}: {number(fold)}" for n, fold in enumerate(trial.folds, 1)],
-        )  # fmt: skip
+        )
         chart.dots([(score, level)], INK, radius=4.6, tips=[_tip(trial, study.metric)])
     return chart.svg()
 
@@ -193,10 +224,14 @@ def _matters(family: str, shares: dict[str, float], colour: str) -> str:
     names = sorted(shares, key=lambda name: -shares[name])[:TOP_FEATURES]
     said = ", ".join(names[:3])
     chart = Chart(
-        f"matters-{family}", f"Parameters of {family} by their weight in the score: {said}",
-        (0.0, 1.05 * max([*shares.values(), 1e-9])), (-0.6, len(names) - 0.4),
-        "share of the score's variation", height=86 + 26 * max(2, len(names)), y_names=names,
-    )  # fmt: skip
+        f"matters-{family}",
+        f"Parameters of {family} by their weight in the score: {said}",
+        (0.0, 1.05 * max([*shares.values(), 1e-9])),
+        (-0.6, len(names) - 0.4),
+        "share of the score's variation",
+        height=86 + 26 * max(2, len(names)),
+        y_names=names,
+    )
     for place, name in enumerate(reversed(names)):
         chart.bar(float(place), shares[name], colour, tip=f"{name}: {100 * shares[name]:.0f} %")
     return chart.svg()
@@ -212,31 +247,55 @@ def of_runs(runs: RunsRecord) -> dict[str, str]:
 
 def _runs(runs: RunsRecord) -> str:
     scored = [run for run in runs.runs if run.value is not None]
-    bounds = [v for run in scored for v in (run.low, run.value, run.high) if v is not None and math.isfinite(v)]
+    bounds = [
+        v
+        for run in scored
+        for v in (run.low, run.value, run.high)
+        if v is not None and math.isfinite(v)
+    ]
     metric = scored[-1].metric
     chart = Chart(
-        "runs", f"Test {metric} of each run, oldest first, with its interval",
-        (-0.5, len(scored) - 0.5), _around(bounds, 0.12), "run, oldest first", metric_title(metric),
-        width=1060, height=300, x_whole=True,
-    )  # fmt: skip
+        "runs",
+        f"Test {metric} of each run, oldest first, with its interval",
+        (-0.5, len(scored) - 0.5),
+        _around(bounds, 0.12),
+        "run, oldest first",
+        metric_title(metric),
+        width=1060,
+        height=300,
+        x_whole=True,
+    )
     chart.line([(float(n), run.value or 0.0) for n, run in enumerate(scored)], GRID, width=1.6)
     for n, run in enumerate(scored):
         if run.low is not None and run.high is not None:
             chart.line([(float(n), run.low), (float(n), run.high)], SERIES[0], width=1.6)
-    for kind, colour, hollow in (("released", SERIES[2], False), ("passed", SERIES[0], False), ("refused", SERIES[5], True)):
+    for kind, colour, hollow in (
+        ("released", SERIES[2], False),
+        ("passed", SERIES[0], False),
+        ("refused", SERIES[5], True),
+    ):
         some = [(n, run) for n, run in enumerate(scored) if _ended(run.gate, run.version) == kind]
         chart.dots(
-            [(float(n), run.value or 0.0) for n, run in some], colour, name=kind, radius=6, hollow=hollow,
+            [(float(n), run.value or 0.0) for n, run in some],
+            colour,
+            name=kind,
+            radius=6,
+            hollow=hollow,
             tips=[
-                f"{run.started} · {run.name} · {run.metric} {number(run.value)} ({number(run.low)} to "
+                f"{run.started} · {run.name} · {run.metric} {number(run.value)} "
+                f"({number(run.low)} to "
                 f"{number(run.high)}) · data {run.data_version or 'unversioned'}"
                 + (f" · released as v{run.version}" if run.version else "")
                 for _, run in some
             ],
-        )  # fmt: skip
+        )
         for n, run in some:
             if run.version:
-                chart.words(float(n), run.high if run.high is not None else run.value or 0.0, f"v{run.version}")
+                chart.words(
+                    float(n),
+                    run.high if run.high is not None else run.value or 0.0,
+                    f"v{run.version}",
+                )
     return chart.svg()
 
 
@@ -253,11 +312,16 @@ def _curve(name: str, x: str, y: str, labels: tuple[str, str], lines: Lines) -> 
     if name == "roc":
         chart.line([(0, 0), (1, 1)], GREY, dash="2 5", width=1.4)
     for index, (group, points) in enumerate(_grouped(lines, "class").items()):
-        tips = [f"threshold {float(line['threshold']):.3g}" for line in points if line.get("threshold")]
+        tips = [
+            f"threshold {float(line['threshold']):.3g}" for line in points if line.get("threshold")
+        ]
         chart.line(
-            _pairs(points, x, y), SERIES[index % len(SERIES)], name=group or labels[1],
-            dash="" if index < len(SERIES) else "6 3", tips=tips,
-        )  # fmt: skip
+            _pairs(points, x, y),
+            SERIES[index % len(SERIES)],
+            name=group or labels[1],
+            dash="" if index < len(SERIES) else "6 3",
+            tips=tips,
+        )
     return chart.svg()
 
 
@@ -274,9 +338,15 @@ def _threshold(lines: Lines, evaluation: EvaluateRecord) -> str:
     rows = sorted(lines, key=lambda line: float(line["threshold"]))
     top = min(1.0, max(float(line["threshold"]) for line in rows) * 1.03)
     said = f"Precision and recall for each threshold; {used:.3g} is used"
-    chart = Chart("threshold", said, (0.0, top), (-0.01, 1.03), "Threshold", "Share", width=1060, height=300)
-    chart.line(_pairs(rows, "threshold", "precision"), SERIES[0], name="Precision: of those flagged, right")
-    chart.line(_pairs(rows, "threshold", "recall"), SERIES[1], name="Recall: of those there are, flagged")
+    chart = Chart(
+        "threshold", said, (0.0, top), (-0.01, 1.03), "Threshold", "Share", width=1060, height=300
+    )
+    chart.line(
+        _pairs(rows, "threshold", "precision"), SERIES[0], name="Precision: of those flagged, right"
+    )
+    chart.line(
+        _pairs(rows, "threshold", "recall"), SERIES[1], name="Recall: of those there are, flagged"
+    )
     chart.line([(used, 0.0), (used, 1.0)], INK, dash="4 4", width=1.4)
     chart.words(used, 1.0, f"used: {used:.3g}", above=3)
     return chart.svg()
@@ -290,9 +360,14 @@ def _calibration(lines: Lines) -> str:
     chart.line([(0, 0), (top, top)], GREY, dash="2 5", width=1.4)
     chart.line(points, SERIES[0])
     chart.dots(
-        points, SERIES[0], radius=4.5,
-        tips=[f"said {x:.3f}, found {y:.3f}, {line.get('rows', '')} rows" for (x, y), line in zip(points, lines, strict=True)],
-    )  # fmt: skip
+        points,
+        SERIES[0],
+        radius=4.5,
+        tips=[
+            f"said {x:.3f}, found {y:.3f}, {line.get('rows', '')} rows"
+            for (x, y), line in zip(points, lines, strict=True)
+        ],
+    )
     return chart.svg()
 
 
@@ -305,9 +380,13 @@ def _predictions(lines: Lines) -> str:
     xs = [x for some in shares.values() for x, _ in some]
     top = max(y for some in shares.values() for _, y in some)
     chart = Chart(
-        "predictions", "Distribution of the predictions in each group", (min(xs), max(xs)),
-        (0.0, 1.06 * top), "Prediction", "% of the group's rows",
-    )  # fmt: skip
+        "predictions",
+        "Distribution of the predictions in each group",
+        (min(xs), max(xs)),
+        (0.0, 1.06 * top),
+        "Prediction",
+        "% of the group's rows",
+    )
     for index, (group, some) in enumerate(shares.items()):
         chart.area(some, SERIES[index % len(SERIES)])
         chart.line(some, SERIES[index % len(SERIES)], name=group)
@@ -317,9 +396,13 @@ def _predictions(lines: Lines) -> str:
 def _residuals(lines: Lines) -> str:
     points = _pairs(lines, "predicted", "residual")
     chart = Chart(
-        "residuals", "Residuals against predictions", _around([x for x, _ in points]),
-        _around([y for _, y in points]), "Predicted", "Actual − predicted",
-    )  # fmt: skip
+        "residuals",
+        "Residuals against predictions",
+        _around([x for x, _ in points]),
+        _around([y for _, y in points]),
+        "Predicted",
+        "Actual − predicted",
+    )
     chart.line([(chart.x[0], 0), (chart.x[1], 0)], GREY, dash="2 5", width=1.4)
     tips = [f"predicted {number(x)}, off by {number(y)}" for x, y in points]
     chart.dots(points, SERIES[0], radius=3, opacity=0.45, tips=tips)
@@ -331,11 +414,15 @@ def _importance(lines: Lines) -> str:
     values = [float(line["importance"]) for line in top]
     said = ", ".join(line["feature"] for line in lines[:3])
     chart = Chart(
-        "importance", f"Permutation importance; the most important are {said}",
-        (min(0.0, *values), 1.05 * max([*values, 1e-9])), (-0.6, len(top) - 0.4),
-        "Loss in the metric when shuffled", width=1060, height=80 + 26 * max(2, len(top)),
+        "importance",
+        f"Permutation importance; the most important are {said}",
+        (min(0.0, *values), 1.05 * max([*values, 1e-9])),
+        (-0.6, len(top) - 0.4),
+        "Loss in the metric when shuffled",
+        width=1060,
+        height=80 + 26 * max(2, len(top)),
         y_names=[_short(line["feature"]) for line in top],
-    )  # fmt: skip
+    )
     for place, (line, value) in enumerate(reversed(list(zip(top, values, strict=True)))):
         chart.bar(float(place), value, SERIES[0], tip=f"{line['feature']}: {number(value)}")
     return chart.svg()

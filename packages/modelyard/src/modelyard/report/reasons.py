@@ -47,7 +47,8 @@ def family(state: Gathered) -> str:
     first = tops[0]
     if len(study.chosen) > 1:
         lead = (
-            f"A blend of {len(study.chosen)} trials ({', '.join(names)}) scored {number(study.score)} {title} out of "
+            f"A blend of {len(study.chosen)} trials ({', '.join(names)}) scored "
+            f"{number(study.score)} {title} out of "
             f"fold, the best single trial {number(first.score)}."
         )
     else:
@@ -61,7 +62,8 @@ def family(state: Gathered) -> str:
             lead += f", {number(gap)} better than {rival.family} ({number(rival.score)})."
             if first.folds and gap < (high - low):
                 lead += (
-                    f" Its folds spread from {number(low)} to {number(high)}, wider than that lead: the order "
+                    f" Its folds spread from {number(low)} to {number(high)}, wider than that "
+                    f"lead: the order "
                     "of the families may be chance."
                 )
     return lead
@@ -75,19 +77,27 @@ def tuning(state: Gathered) -> str:
     complete = [t for t in study.trials if t.state == "complete" and t.score is not None]
     dropped = sum(t.state == "pruned" for t in study.trials)
     text = (
-        f"{count(len(study.trials))} trials in {words.seconds(study.seconds)}, {study.folds} folds ({study.fold_kind})"
+        f"{count(len(study.trials))} trials in {words.seconds(study.seconds)}, "
+        f"{study.folds} folds ({study.fold_kind})"
     )
     text += f", {count(dropped)} dropped early." if dropped else "."
     tops = best_of_families(study)
     if tops:
         best = tops[0]
-        base = next((t for t in complete if t.family == best.family and t.origin == "default"), None)
+        base = next(
+            (t for t in complete if t.family == best.family and t.origin == "default"), None
+        )
         if base is not None and base.score is not None and best.score is not None:
             if base.number == best.number:
-                text += f" The default of {best.family} was not beaten: the search gained nothing over it."
+                text += (
+                    f" The default of {best.family} was not beaten: the search gained "
+                    f"nothing over it."
+                )
             else:
                 gap = words.better(study.direction, best.score, base.score)
-                text += f" It gained {number(gap)} over {best.family}'s default ({number(base.score)})."
+                text += (
+                    f" It gained {number(gap)} over {best.family}'s default ({number(base.score)})."
+                )
     return text
 
 
@@ -118,8 +128,10 @@ def result(state: Gathered) -> str:
         return "Nothing has been evaluated yet."
     main = evaluation.metrics[evaluation.metric]
     text = (
-        f"{metric_title(evaluation.metric)} {number(main.value)} on {count(evaluation.rows)} held-out rows "
-        f"({level(evaluation.confidence)} interval {number(main.low)} to {number(main.high)}); the baseline scores "
+        f"{metric_title(evaluation.metric)} {number(main.value)} on {count(evaluation.rows)} "
+        f"held-out rows "
+        f"({level(evaluation.confidence)} interval {number(main.low)} to "
+        f"{number(main.high)}); the baseline scores "
         f"{number(evaluation.baseline.get(evaluation.metric))}."
     )
     pair = state.gate.comparison if state.gate else None
@@ -159,13 +171,15 @@ def limits(state: Gathered) -> list[str]:
     if evaluation is not None:
         for part in worst(evaluation, 3):
             found.append(
-                f"Weakest where {part.column} is {part.level}: {metric_title(evaluation.metric)} {number(part.value)} "
+                f"Weakest where {part.column} is {part.level}: "
+                f"{metric_title(evaluation.metric)} {number(part.value)} "
                 f"on {count(part.rows)} rows"
                 + (" (small slices swing by chance)." if part.rows < 100 else ".")
             )
         if evaluation.calibration_error is not None:
             found.append(
-                f"A probability is off by {number(evaluation.calibration_error)} on average (calibration error)."
+                f"A probability is off by {number(evaluation.calibration_error)} on average "
+                f"(calibration error)."
             )
     if ingest is not None:
         found += [f"Data: {finding.message}." for finding in ingest.findings[:5]]

@@ -50,9 +50,12 @@ def write(state: Gathered) -> tuple[Path, Merged]:
     old = source.read_text(encoding="utf-8") if source.is_file() else None
     parts = sections(state)
     fresh = (
-        f"# {state.project.name}: summary\n\n<!-- The words of reports/summary.pdf. Edit a section and it is yours; empty it to have\n"
+        f"# {state.project.name}: summary\n\n<!-- The words of reports/summary.pdf. Edit a "
+        f"section and it is yours; empty it to have\n"
         "it written from the records again. `modelyard summary` makes the page. -->\n\n"
-        + "\n\n".join(f"## {TITLES[name]}\n\n{kept.section(name, text)}" for name, text in parts.items())
+        + "\n\n".join(
+            f"## {TITLES[name]}\n\n{kept.section(name, text)}" for name, text in parts.items()
+        )
         + "\n"
     )
     merged = kept.merge(old, parts, fresh)
@@ -115,22 +118,32 @@ def _data(state: Gathered, said: dict[str, str]) -> dict[str, Any]:
         [trial.family, words.number(trial.score), words.seconds(trial.seconds)]
         for trial in (reasons.best_of_families(study) if study else [])
     ][:6]
-    released = now is not None and state.pack is not None and now.package_digest == state.pack.package_digest
+    released = (
+        now is not None
+        and state.pack is not None
+        and now.package_digest == state.pack.package_digest
+    )
     return {
         "name": state.project.name,
         "lead": settings.project.description or f"Predict {settings.data.target}.",
-        "verdict": "not judged" if gate is None else "gate passed" if gate.passed else "gate refused",
+        "verdict": "not judged"
+        if gate is None
+        else "gate passed"
+        if gate.passed
+        else "gate refused",
         "good": bool(gate and gate.passed),
         "release": f"champion v{now.version}" if released and now else "candidate",
         "metric": words.metric_title(evaluation.metric),
         "value": words.number(main.value),
-        "interval": f"{words.level(evaluation.confidence)} interval {words.number(main.low)} to {words.number(main.high)}",
+        "interval": f"{words.level(evaluation.confidence)} interval {words.number(main.low)} "
+        f"to {words.number(main.high)}",
         "baseline": words.number(evaluation.baseline.get(evaluation.metric)),
         "figures": [
             [
                 words.metric_title(name),
                 words.number(evaluation.metrics[name].value),
-                f"{words.number(evaluation.metrics[name].low)} to {words.number(evaluation.metrics[name].high)}",
+                f"{words.number(evaluation.metrics[name].low)} to "
+                f"{words.number(evaluation.metrics[name].high)}",
                 words.number(evaluation.baseline.get(name)),
             ]
             for name in names
@@ -144,7 +157,9 @@ def _data(state: Gathered, said: dict[str, str]) -> dict[str, Any]:
             text
             for text in (
                 f"run {words.short(state.run_id)}" if state.run_id else "",
-                f"data {state.lineage.get('modelyard.data_version')}" if state.lineage.get("modelyard.data_version") else "",
+                f"data {state.lineage.get('modelyard.data_version')}"
+                if state.lineage.get("modelyard.data_version")
+                else "",
                 f"commit {words.short(state.run_commit)}" if state.run_commit else "",
                 f"package {words.short(state.pack.package_digest)}" if state.pack else "",
             )

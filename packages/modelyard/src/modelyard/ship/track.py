@@ -200,7 +200,11 @@ def remember(project: Project) -> None:
     for run in sorted(_found(project), key=lambda one: one.started or 0.0):
         metric = run.tags.get("modelyard.metric", "")
         direction = run.tags.get("modelyard.direction", direction)
-        when = datetime.fromtimestamp(run.started, UTC).isoformat("T", "seconds") if run.started else ""
+        when = (
+            datetime.fromtimestamp(run.started, UTC).isoformat("T", "seconds")
+            if run.started
+            else ""
+        )
         lines.append(
             RunLine(
                 run_id=run.run_id,

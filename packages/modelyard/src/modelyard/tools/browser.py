@@ -68,7 +68,9 @@ def page(
     from playwright.sync_api import Error, sync_playwright
 
     wide, high = size
-    flags = [*QUIET, f"--window-size={wide},{high}", "--window-position=0,0"] if window else list(QUIET)
+    flags = (
+        [*QUIET, f"--window-size={wide},{high}", "--window-position=0,0"] if window else list(QUIET)
+    )
     with sync_playwright() as driver:
         try:
             browser = driver.chromium.launch(
@@ -80,24 +82,32 @@ def page(
             )
         except Error as error:
             raise ToolFailed(
-                "The browser did not start.", why=str(error).splitlines()[0], next_step="chromium --version"
+                "The browser did not start.",
+                why=str(error).splitlines()[0],
+                next_step="chromium --version",
             ) from error
         try:
-            view = {} if window else {"viewport": {"width": wide, "height": high}, "device_scale_factor": scale}
+            view = (
+                {}
+                if window
+                else {"viewport": {"width": wide, "height": high}, "device_scale_factor": scale}
+            )
             context = browser.new_context(**({"no_viewport": True} if window else view))
             yield context.new_page()
         finally:
             browser.close()
 
 
-def picture(address: str, target: Path, *, size: tuple[int, int], scale: float = 1) -> None:
-    """A picture of the top of a page.
+def picture(
+    address: str, target: Path, *, size: tuple[int, int], scale: float = 1, settle: float = 0.6
+) -> None:
+    """A picture of what a window shows of a page, taken `settle` seconds after it was loaded.
 
     Raises:
         ToolFailed: there is no browser, or the page cannot be opened.
     """
     with page(size=size, scale=scale) as opened:
         opened.goto(address)
-        opened.wait_for_timeout(600)
+        opened.wait_for_timeout(1000 * settle)
         target.parent.mkdir(parents=True, exist_ok=True)
         opened.screenshot(path=str(target))

@@ -31,7 +31,16 @@ def display(size: tuple[int, int]) -> Iterator[str]:
         ToolFailed: Xvfb does not start.
     """
     reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", f"{size[0]}x{size[1]}x24", "-nolisten", "tcp"]
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(writer),
+        "-screen",
+        "0",
+        f"{size[0]}x{size[1]}x24",
+        "-nolisten",
+        "tcp",
+    ]
     server = subprocess.Popen(
         command, pass_fds=[writer], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -61,10 +70,28 @@ def filming(name: str, target: Path, size: tuple[int, int], rate: int) -> Iterat
         ToolFailed: ffmpeg takes no picture.
     """
     command = [
-        "ffmpeg", "-y", "-nostdin", "-nostats", "-f", "x11grab", "-framerate", str(rate), "-video_size",
-        f"{size[0]}x{size[1]}", "-i", f"{name}+0,0", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "16",
-        "-pix_fmt", "yuv420p", str(target),
-    ]  # fmt: skip
+        "ffmpeg",
+        "-y",
+        "-nostdin",
+        "-nostats",
+        "-f",
+        "x11grab",
+        "-framerate",
+        str(rate),
+        "-video_size",
+        f"{size[0]}x{size[1]}",
+        "-i",
+        f"{name}+0,0",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-qp",
+        "16",
+        "-pix_fmt",
+        "yuv420p",
+        str(target),
+    ]
     log = target.with_suffix(".log")
     with log.open("wb") as said:
         camera = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
@@ -93,16 +120,38 @@ def _first_picture(camera: subprocess.Popen[bytes], log: Path) -> float:
     raise ToolFailed("The screen cannot be filmed.", why=said[-400:], next_step="ffmpeg -version")
 
 
-def terminal(name: str, size: tuple[int, int], command: Sequence[str], cwd: Path) -> subprocess.Popen[bytes]:
+def terminal(
+    name: str, size: tuple[int, int], command: Sequence[str], cwd: Path
+) -> subprocess.Popen[bytes]:
     """A terminal over the whole width of the screen that runs a command in a pseudo-terminal."""
     look = [
-        "xterm", "-fa", "DejaVu Sans Mono", "-fs", "12", "-bg", "#10161d", "-fg", "#e4e8ec", "-b", "16",
-        "-bw", "0", "+sb", "-cr", "#6bb8e6", "-geometry", f"{size[0] // 10 - 3}x{size[1] // 20 - 2}+0+0",
-    ]  # fmt: skip
+        "xterm",
+        "-fa",
+        "DejaVu Sans Mono",
+        "-fs",
+        "12",
+        "-bg",
+        "#10161d",
+        "-fg",
+        "#e4e8ec",
+        "-b",
+        "16",
+        "-bw",
+        "0",
+        "+sb",
+        "-cr",
+        "#6bb8e6",
+        "-geometry",
+        f"{size[0] // 10 - 3}x{size[1] // 20 - 2}+0+0",
+    ]
     return subprocess.Popen(
-        [*look, "-e", *command], cwd=cwd, env=os.environ | {"DISPLAY": name}, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [*look, "-e", *command],
+        cwd=cwd,
+        env=os.environ | {"DISPLAY": name},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def end(process: subprocess.Popen[bytes], *, group: bool = False) -> None:
@@ -116,36 +165,74 @@ def end(process: subprocess.Popen[bytes], *, group: bool = False) -> None:
             return
 
 
-def finish(film: Path, captions: Path, sound: Path | None, target: Path, *, longest: float, rate: int) -> None:
+def finish(
+    film: Path, captions: Path, sound: Path | None, target: Path, *, longest: float, rate: int
+) -> None:
     """Burn the captions in, add them as a track too, add the voice, cut at `longest` seconds.
 
     Raises:
         ToolFailed: ffmpeg refused.
     """
-    look = "FontName=DejaVu Sans,FontSize=11,PrimaryColour=&H00F6F3F0,Outline=0,Shadow=0,MarginV=9,Alignment=2"
+    look = (
+        "FontName=DejaVu "
+        "Sans,FontSize=11,PrimaryColour=&H00F6F3F0,Outline=0,Shadow=0,MarginV=9,Alignment=2"
+    )
     # The filter's own syntax would read colons and quotes in a path: it is run where the file lies.
     command = ["ffmpeg", "-y", "-loglevel", "error", "-i", str(film), "-i", str(captions)]
     command += ["-i", str(sound)] if sound else []
     command += ["-map", "0:v", "-map", "1:s", *(["-map", "2:a"] if sound else [])]
     command += [
-        "-vf", f"subtitles={captions.name}:force_style='{look}'", "-c:v", "libx264", "-preset", "veryfast",
-        "-crf", "25", "-pix_fmt", "yuv420p", "-r", str(rate), "-c:s", "mov_text", "-metadata:s:s:0",
-        "language=eng", *(["-c:a", "aac", "-b:a", "80k"] if sound else []), "-t", f"{longest:.2f}",
-        "-movflags", "+faststart", str(target),
-    ]  # fmt: skip
+        "-vf",
+        f"subtitles={captions.name}:force_style='{look}'",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-crf",
+        "25",
+        "-pix_fmt",
+        "yuv420p",
+        "-r",
+        str(rate),
+        "-c:s",
+        "mov_text",
+        "-metadata:s:s:0",
+        "language=eng",
+        *(["-c:a", "aac", "-b:a", "80k"] if sound else []),
+        "-t",
+        f"{longest:.2f}",
+        "-movflags",
+        "+faststart",
+        str(target),
+    ]
     _call(command, captions.parent)
 
 
 def still(film: Path, moment: float, target: Path) -> None:
     """One picture of a film."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    command = ["ffmpeg", "-y", "-loglevel", "error", "-ss", f"{moment:.2f}", "-i", str(film), "-frames:v", "1", str(target)]
+    command = [
+        "ffmpeg",
+        "-y",
+        "-loglevel",
+        "error",
+        "-ss",
+        f"{moment:.2f}",
+        "-i",
+        str(film),
+        "-frames:v",
+        "1",
+        str(target),
+    ]
     _call(command, target.parent)
 
 
 def length(film: Path) -> float:
     """The length of a film in seconds, as ffprobe measures it."""
-    said = _call(["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(film)], film.parent)
+    said = _call(
+        ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(film)],
+        film.parent,
+    )
     found = re.search(r"[\d.]+", said)
     return float(found[0]) if found else 0.0
 
@@ -154,7 +241,8 @@ def _call(command: Sequence[str], cwd: Path) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     if done.returncode:
         raise ToolFailed(
-            f"{command[0]} refused.", why=done.stderr.strip()[-500:] or f"exit code {done.returncode}",
+            f"{command[0]} refused.",
+            why=done.stderr.strip()[-500:] or f"exit code {done.returncode}",
             next_step=f"{command[0]} -version",
-        )  # fmt: skip
+        )
     return done.stdout

@@ -26,10 +26,14 @@ def speak(text: str, target: Path) -> float:
         ToolFailed: the voice refused.
     """
     done = subprocess.run(
-        [PROGRAM, "-v", "en-us", "-s", "168", "-p", "42", "-w", str(target), text], capture_output=True, text=True
+        [PROGRAM, "-v", "en-us", "-s", "168", "-p", "42", "-w", str(target), text],
+        capture_output=True,
+        text=True,
     )
     if done.returncode or not target.is_file():
-        raise ToolFailed("The voice refused.", why=done.stderr.strip(), next_step=f"{PROGRAM} --version")
+        raise ToolFailed(
+            "The voice refused.", why=done.stderr.strip(), next_step=f"{PROGRAM} --version"
+        )
     with wave.open(str(target)) as sound:
         return sound.getnframes() / sound.getframerate()
 

@@ -1,4 +1,4 @@
-"""Typst: one page of type from a template, data and pictures. Imported when it is used: it is large."""
+"""Typst: one page of type from a template, data and pictures. Large, so imported on use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 from modelyard.errors import ToolFailed
 
 
-def typeset(template: str, data: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[bytes, int]:
+def typeset(
+    template: str, data: Mapping[str, Any], files: Mapping[str, bytes]
+) -> tuple[bytes, int]:
     """Typeset a template.
 
     Args:
@@ -43,10 +45,14 @@ def typeset(template: str, data: Mapping[str, Any], files: Mapping[str, bytes]) 
             (here / name).write_bytes(content)
         try:
             pdf = typst.compile(str(main), root=folder)
-            pages = json.loads(typst.query(str(main), "<pages>", field="value", one=True, root=folder))
+            pages = json.loads(
+                typst.query(str(main), "<pages>", field="value", one=True, root=folder)
+            )
         except (RuntimeError, typst.TypstError) as error:
             raise ToolFailed(
-                "Typst could not typeset the page.", why=str(error), next_step="modelyard -v summary"
+                "Typst could not typeset the page.",
+                why=str(error),
+                next_step="modelyard -v summary",
             ) from error
     assert isinstance(pdf, bytes)
     return pdf, int(pages)

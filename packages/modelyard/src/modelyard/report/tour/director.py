@@ -1,4 +1,4 @@
-"""The director: keeps the film's clock, shows captions for as long as they take, plays terminals."""
+"""The director: keeps the film's clock, times the captions, plays terminals."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ class Director:
     """One film in the making. `page` is the browser's page, `home` the working copy."""
 
     def __init__(
-        self, page: Any, home: Path, scratch: Path, display: str, size: tuple[int, int], *,
-        started: float, longest: float, voice: bool,
-    ) -> None:  # fmt: skip
+        self,
+        page: Any,
+        home: Path,
+        scratch: Path,
+        display: str,
+        size: tuple[int, int],
+        *,
+        started: float,
+        longest: float,
+        voice: bool,
+    ) -> None:
         self.page = page
         self.home = home
         self.captions: list[Caption] = []
@@ -82,15 +90,21 @@ class Director:
             self.captions[-1] = Caption(last.start, self.now, last.text)
 
     @contextmanager
-    def terminal(self, commands: Sequence[str], prompt: str) -> Iterator[Callable[[int, float], bool]]:
+    def terminal(
+        self, commands: Sequence[str], prompt: str
+    ) -> Iterator[Callable[[int, float], bool]]:
         """A terminal over the browser in which commands are typed one after the other.
 
         Gives `ended(count, most)`: wait, at most so many seconds, until so many have ended.
         """
         script = self._scratch / f"terminal-{time.monotonic_ns()}.json"
-        script.write_text(json.dumps({"prompt": prompt, "commands": list(commands)}), encoding="utf-8")
+        script.write_text(
+            json.dumps({"prompt": prompt, "commands": list(commands)}), encoding="utf-8"
+        )
         done = script.with_name(script.name + ".done")
-        process = screen.terminal(self._display, self._size, [sys.executable, str(PLAYER), str(script)], self.home)
+        process = screen.terminal(
+            self._display, self._size, [sys.executable, str(PLAYER), str(script)], self.home
+        )
 
         def ended(count: int, most: float) -> bool:
             found = self.until(lambda: len(_lines(done)) >= count, most)

@@ -72,13 +72,17 @@ def record(
     if lack := missing():
         raise ToolFailed(
             f"The recording cannot be made here: {lack}.",
-            why="It films a real browser and a real terminal. Every other deliverable is made without them.",
-            next_step="apt-get install chromium ffmpeg xvfb xterm ; python -m pip install 'modelyard[record]'",
+            why="It films a real browser and a real terminal. Every other deliverable is made "
+            "without them.",
+            next_step="apt-get install chromium ffmpeg xvfb xterm ; python -m pip install "
+            "'modelyard[record]'",
         )
     path = target or project.reports / NAME
     report = project.reports / "index.html"
     if not report.is_file():
-        raise ModelyardError("There is no report to show.", why=f"{report} is missing.", next_step="modelyard report")
+        raise ModelyardError(
+            "There is no report to show.", why=f"{report} is missing.", next_step="modelyard report"
+        )
     longest = min(longest, LONGEST)
     scratch = project.state / "tour"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -96,13 +100,21 @@ def _copy(project: Project, scratch: Path) -> Path:
     home = scratch / project.root.name
     left_out = {".modelyard", ".dvc-store", "reports", ".venv", "__pycache__"}
     shutil.copytree(
-        project.root, home, symlinks=True,
-        ignore=lambda folder, names: [n for n in names if n in left_out or (folder.endswith("/.dvc") and n in ("tmp", "cache"))],
-    )  # fmt: skip
+        project.root,
+        home,
+        symlinks=True,
+        ignore=lambda folder, names: [
+            n
+            for n in names
+            if n in left_out or (folder.endswith("/.dvc") and n in ("tmp", "cache"))
+        ],
+    )
     cache = project.root / ".dvc/cache"
     with (home / ".dvc/config.local").open("a", encoding="utf-8") as config:
         config.write(f"[cache]\n    dir = {cache}\n")
-    shutil.copytree(project.reports, home / "reports", ignore=shutil.ignore_patterns("*.zip", "*.mp4"))
+    shutil.copytree(
+        project.reports, home / "reports", ignore=shutil.ignore_patterns("*.zip", "*.mp4")
+    )
     (home / ".modelyard").mkdir()
     for name in ("champions", "diffs"):
         if (project.state / name).is_dir():
@@ -111,9 +123,14 @@ def _copy(project: Project, scratch: Path) -> Path:
 
 
 def _film(
-    project: Project, state: Gathered, path: Path, home: Path, scratch: Path, longest: float,
+    project: Project,
+    state: Gathered,
+    path: Path,
+    home: Path,
+    scratch: Path,
+    longest: float,
     say: Callable[[str], None],
-) -> Film:  # fmt: skip
+) -> Film:
     raw, skipped, voice = scratch / "raw.mkv", [], speech.available()
     with ExitStack() as stack:
         ports = servers.free_port(), servers.free_port()
@@ -131,7 +148,9 @@ def _film(
             container=_image(state),
         )
         name = stack.enter_context(screen.display(SIZE))
-        page = stack.enter_context(browser.page(size=STAGE, window=True, environment=_with_display(name)))
+        page = stack.enter_context(
+            browser.page(size=STAGE, window=True, environment=_with_display(name))
+        )
         page.goto(visit.report)
         page.wait_for_timeout(1500)
         say("filming")
@@ -157,7 +176,13 @@ def _film(
 
 
 def _cut(
-    path: Path, raw: Path, director: Director, scratch: Path, seconds: float, voice: bool, skipped: list[str]
+    path: Path,
+    raw: Path,
+    director: Director,
+    scratch: Path,
+    seconds: float,
+    voice: bool,
+    skipped: list[str],
 ) -> Film:
     text = captions.srt(director.captions)
     srt = scratch / "captions.srt"

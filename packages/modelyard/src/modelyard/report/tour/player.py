@@ -1,4 +1,4 @@
-"""What runs in the tour's terminal: types commands as a person does, runs them, says when each ended.
+"""What runs in the tour's terminal: types commands as a person does, and runs them.
 
 Started as `python player.py COMMANDS.json`, by path: it must show its first prompt at once, so it
 imports nothing of modelyard. Each ended command is a line `index exit-code` in COMMANDS.json.done.

@@ -1,4 +1,4 @@
-"""The scenes, in their order. Each plays on the working copy; what it says is what the records say."""
+"""The scenes, in their order. Each plays on the working copy and says what records say."""
 
 from __future__ import annotations
 
@@ -60,13 +60,18 @@ def data(film: Director, state: Gathered, visit: Visit) -> str:
         now = state.lineage.get("modelyard.data_version") or names[-1]
         other = next(name for name in reversed(names) if name != now)
         commands += [
-            f"modelyard data checkout {other}", f"md5sum {table}", f"modelyard data checkout {now}", f"md5sum {table}"
-        ]  # fmt: skip
+            f"modelyard data checkout {other}",
+            f"md5sum {table}",
+            f"modelyard data checkout {now}",
+            f"md5sum {table}",
+        ]
     with film.terminal(commands, state.project.name) as ended:
         film.say("Every version of the data is kept by DVC, and named by a git tag.")
         ended(2, 30)
         if len(names) > 1:
-            film.say(f"The table goes back to version {other}, byte for byte, and returns to {now}.")
+            film.say(
+                f"The table goes back to version {other}, byte for byte, and returns to {now}."
+            )
             if not ended(len(commands), 60):
                 return "the data commands took too long"
         film.hold(1.2)
@@ -75,15 +80,26 @@ def data(film: Director, state: Gathered, visit: Visit) -> str:
 
 def run(film: Director, state: Gathered, visit: Visit) -> str:
     """A run, from the table to the gate."""
-    commands = ["git log --graph --oneline --decorate -8", "modelyard run -S tune.budget=8s --no-release"]
+    commands = [
+        "git log --graph --oneline --decorate -8",
+        "modelyard run -S tune.budget=8s --no-release",
+    ]
     with film.terminal(commands, state.project.name) as ended:
-        film.say("Work is done on branches; git's history shows each model and data version that was released.")
+        film.say(
+            "Work is done on branches; git's history shows each model and data version that "
+            "was released."
+        )
         ended(1, 15)
-        film.say("One command runs the line: read and check the table, split it, search for a model, refit it.")
+        film.say(
+            "One command runs the line: read and check the table, split it, search for a "
+            "model, refit it."
+        )
         film.hold()
         film.say(
-            "Then it is evaluated on rows that nobody has seen, packed as one ONNX graph, and judged by the gate. "
-            "This search is short on purpose: the gate decides whether what it finds is good enough."
+            "Then it is evaluated on rows that nobody has seen, packed as one ONNX graph, and "
+            "judged by the gate. "
+            "This search is short on purpose: the gate decides whether what it finds is good "
+            "enough."
         )
         film.hold()
         whole = ended(2, min(75.0, film.left - 95))
@@ -99,14 +115,20 @@ def tracking(film: Director, state: Gathered, visit: Visit) -> str:
     if not ids:
         return "the tracking store holds no run"
     film.page.goto(f"{visit.mlflow}/#/experiments/{name}/runs")
-    film.say("MLflow holds every run with its trials, figures, files and lineage. This is its own page.")
+    film.say(
+        "MLflow holds every run with its trials, figures, files and lineage. This is its own page."
+    )
     film.hold(1.5)
     if len(ids) > 1:
         both = ids[:2]
-        film.page.goto(f"{visit.mlflow}/#/compare-runs?runs={quote(json.dumps(both))}&experiments={quote(json.dumps([name]))}")
+        film.page.goto(
+            f"{visit.mlflow}/#/compare-runs?runs={quote(json.dumps(both))}&experiments={quote(json.dumps([name]))}"
+        )
         film.say("Two runs side by side: their parameters, and the figures on the held-out rows.")
         film.pause(4)
-        with suppress(Exception):  # a page of another version may scroll elsewhere: it is still shown
+        with suppress(
+            Exception
+        ):  # a page of another version may scroll elsewhere: it is still shown
             film.page.mouse.move(640, 420)
             film.scroll(900, 2.5)
         film.hold(1.0)
@@ -124,7 +146,10 @@ def report(film: Director, state: Gathered, visit: Visit) -> str:
     page.evaluate("document.documentElement.style.scrollBehavior = 'smooth'")
     page.locator("#experiments").scroll_into_view_if_needed()
     page.evaluate("document.getElementById('experiments').scrollIntoView()")
-    film.say("The report is one page, made from the records. Its tables sort and filter, its plots answer.")
+    film.say(
+        "The report is one page, made from the records. Its tables sort and filter, its plots "
+        "answer."
+    )
     film.pause(1.2)
     box = page.locator("table[data-filter=trials]").first
     if box.count():
@@ -145,7 +170,10 @@ def report(film: Director, state: Gathered, visit: Visit) -> str:
     film.hold()
     page.evaluate("document.getElementById('gate').scrollIntoView()")
     verdict = "passed" if state.gate and state.gate.passed else "refused"
-    film.say(f"The gate {verdict}: it judges the very package that is served, beside the champion before it.")
+    film.say(
+        f"The gate {verdict}: it judges the very package that is served, beside the champion "
+        f"before it."
+    )
     film.hold(0.4)
     page.evaluate("document.getElementById('lineage').scrollIntoView()")
     film.say("The lineage: from each release back to its run, its commit and its data.")
@@ -176,7 +204,10 @@ def serving(film: Director, state: Gathered, visit: Visit) -> str:
         example.click()
         film.pause(1.6)
     page.get_by_role("button", name="Predict", exact=True).click()
-    film.say("It answers with a probability, what moved it, and what would happen if one value were another.")
+    film.say(
+        "It answers with a probability, what moved it, and what would happen if one value "
+        "were another."
+    )
     film.pause(1.5)
     slider = page.locator("#what-range")
     with suppress(Exception):  # a model of categories alone has no slider
@@ -200,7 +231,7 @@ def container(film: Director, state: Gathered, visit: Visit) -> str:
         f"docker run -d --rm --name {name} {look} -p 127.0.0.1:{port}:8080 {visit.container}",
         f"sleep 4; curl -s http://127.0.0.1:{port}/v1/model | head -c 600; echo",
         f"docker stop {name}",
-    ]  # fmt: skip
+    ]
     with film.terminal(commands, state.project.name) as ended:
         film.say("The same package as a container: read-only, without capabilities, not root.")
         if not ended(3, 45):
@@ -215,7 +246,8 @@ def closing(film: Director, state: Gathered, visit: Visit) -> str:
     film.page.evaluate("window.scrollTo(0, 0)")
     now = state.champion
     said = (
-        f"{now.model} version {now.version} is the champion: {words.metric_title(now.metric)} {words.number(now.value)}."
+        f"{now.model} version {now.version} is the champion: {words.metric_title(now.metric)} "
+        f"{words.number(now.value)}."
         if now
         else "No model has been released yet."
     )

@@ -1,4 +1,4 @@
-"""What the tour visits: MLflow's page and the model's own server, started on free ports of loopback."""
+"""What the tour visits: MLflow's page and the model's own server, on free ports of loopback."""
 
 from __future__ import annotations
 
@@ -34,7 +34,12 @@ def running(command: Sequence[str], port: int, cwd: Path, log: Path) -> Iterator
     """Start a server; gives its address at once: `answers` waits for it."""
     with log.open("wb") as said:
         process = subprocess.Popen(
-            command, cwd=cwd, stdout=said, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ
+            command,
+            cwd=cwd,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ,
         )
     try:
         yield f"http://127.0.0.1:{port}"
@@ -56,9 +61,17 @@ def mlflow(home: Path, port: int) -> list[str]:
     """The command of MLflow's page on a project's store."""
     program = Path(sys.executable).with_name("mlflow")
     return [
-        str(program), "ui", "--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--host", "127.0.0.1",
-        "--port", str(port), "--workers", "1",
-    ]  # fmt: skip
+        str(program),
+        "ui",
+        "--backend-store-uri",
+        f"sqlite:///{home}/mlflow.db",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
 
 
 def serve(port: int) -> list[str]:
@@ -72,9 +85,10 @@ def experiment(address: str) -> tuple[str, list[str]]:
     for found in body.get("experiments", []):
         name = str(found["experiment_id"])
         runs = _ask(
-            address, "runs/search",
+            address,
+            "runs/search",
             {"experiment_ids": [name], "filter": "tags.`modelyard.gate` != ''", "max_results": 20},
-        ).get("runs", [])  # fmt: skip
+        ).get("runs", [])
         ids = [str(run["info"]["run_id"]) for run in runs]
         if ids:
             return name, ids
@@ -83,7 +97,9 @@ def experiment(address: str) -> tuple[str, list[str]]:
 
 def _ask(address: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(  # noqa: S310 - loopback
-        f"{address}/api/2.0/mlflow/{what}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"{address}/api/2.0/mlflow/{what}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
         found = json.loads(answer.read())

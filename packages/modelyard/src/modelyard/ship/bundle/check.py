@@ -57,7 +57,9 @@ def _verify(path: Path, archive: zipfile.ZipFile) -> Checked:
         raise _refused(path, f"It is of form {manifest.format}; this modelyard knows {FORMAT}.")
     wrong = [f"{name} leads out of the folder" for name in manifest.files if not is_safe(name)]
     wrong += [f"{name} comes twice" for name in sorted({n for n in names if names.count(n) > 1})]
-    wrong += [f"{name} is not in the manifest" for name in names if name not in (*manifest.files, NAME)]
+    wrong += [
+        f"{name} is not in the manifest" for name in names if name not in (*manifest.files, NAME)
+    ]
     for name, entry in manifest.files.items():
         if name not in names:
             wrong.append(f"{name} is missing")
@@ -82,5 +84,7 @@ def _sha256(archive: zipfile.ZipFile, name: str) -> str:
 
 def _refused(path: Path, why: str) -> DataInvalid:
     return DataInvalid(
-        f"{path.name} is not as it was made.", why=why, next_step="modelyard bundle, or fetch it again"
+        f"{path.name} is not as it was made.",
+        why=why,
+        next_step="modelyard bundle, or fetch it again",
     )

@@ -30,7 +30,7 @@ RECORDINGS = (".mp4", ".webm", ".srt", ".vtt")
 
 @dataclass
 class Contents:
-    """Name in the zip -> file, in the zip's order; the data versions inside, and what is missing."""
+    """Name in the zip -> file, in the zip's order; data versions inside; what is missing."""
 
     files: dict[str, Path] = field(default_factory=dict)
     data: tuple[str, ...] = ()
@@ -66,7 +66,12 @@ def collect(project: Project, scratch: Path, wanted: DataWanted) -> Contents:
         found.files[f"software/{path.name}"] = path
     readme = scratch / "README.md"
     readme.write_text(
-        fill("bundle_readme.md.j2", name=project.name, data=", ".join(found.data), missing=found.missing),
+        fill(
+            "bundle_readme.md.j2",
+            name=project.name,
+            data=", ".join(found.data),
+            missing=found.missing,
+        ),
         encoding="utf-8",
     )
     return Contents({"README.md": readme, **found.files}, found.data, found.missing)
@@ -101,7 +106,9 @@ def _data(project: Project, wanted: DataWanted, found: Contents) -> None:
     lock = root / "dvc.lock"
     locks = {"the working tree": lock.read_bytes() if lock.is_file() else None}
     if wanted == "all":
-        locks |= {tag.name: git.show(root, f"{tag.name}:dvc.lock") for tag in git.tags(root, "model/v*")}
+        locks |= {
+            tag.name: git.show(root, f"{tag.name}:dvc.lock") for tag in git.tags(root, "model/v*")
+        }
     for where, content in locks.items():
         for path, md5 in dvc.outputs(content).items():
             extra.setdefault(md5, f"{path} of {where}")
@@ -163,7 +170,10 @@ def _papers(project: Project, found: Contents) -> None:
     for name in ("MODEL_CARD.md", "SUMMARY.md"):
         if (project.root / name).is_file():
             found.files[f"reports/{name}"] = project.root / name
-    for folder, at in ((project.root / "ci/logs", "logs/ci"), (project.state / "diffs", f"{STATE}/diffs")):
+    for folder, at in (
+        (project.root / "ci/logs", "logs/ci"),
+        (project.state / "diffs", f"{STATE}/diffs"),
+    ):
         if folder.is_dir():
             found.tree(folder, at)
     if (project.state / "runs.json").is_file():

@@ -21,7 +21,9 @@ _LEFT_OUT = ("__pycache__", ".pyc")
 def write(folder: Path) -> list[Path]:
     """Write a wheel of each distribution to `folder`; one that is not installed is left out."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [path for name, module in DISTRIBUTIONS.items() if (path := _wheel(folder, name, module))]
+    return [
+        path for name, module in DISTRIBUTIONS.items() if (path := _wheel(folder, name, module))
+    ]
 
 
 def _wheel(folder: Path, name: str, module: str) -> Path | None:

@@ -64,7 +64,7 @@ def outputs(lock: bytes | None) -> dict[str, str]:
 
 
 def members(root: Path, md5: str) -> list[str]:
-    """The md5s of a tracked folder's files; nothing for a file, or where the cache lacks the list."""
+    """The md5s of a tracked folder's files; none for a file, or where the list is lost."""
     listed = cached_file(root, md5) if md5.endswith(DIR) else None
     if listed is None:
         return []
