@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: a header that model hubs read, and sections from records; a person's words stay."""
+"""MODEL_CARD.md: a header that hubs read, and sections from records; a person's words stay."""
 
 from __future__ import annotations
 

@@ -350,8 +350,9 @@ def _facts(body: Mapping[str, Any], depth: int = 0) -> list[tuple[str, str]]:
         elif isinstance(value, bool):
             found.append((name, "yes" if value else "no"))
         elif isinstance(value, int | float):
-            big = isinstance(value, int) and ("bytes" in name or name.endswith("size"))
-            found.append((name, words.size(value) if big else words.number(value)))
+            big = "bytes" in name or name.endswith("size")
+            text = words.size(value) if big and isinstance(value, int) else words.number(value)
+            found.append((name, text))
         elif isinstance(value, list):
             plain = [str(entry) for entry in value if not isinstance(entry, list | Mapping)]
             text = ", ".join(plain[:8]) + (f" and {len(plain) - 8} more" if len(plain) > 8 else "")

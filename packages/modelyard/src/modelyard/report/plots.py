@@ -387,9 +387,9 @@ def _predictions(lines: Lines) -> str:
         "Prediction",
         "% of the group's rows",
     )
-    for index, (group, some) in enumerate(shares.items()):
-        chart.area(some, SERIES[index % len(SERIES)])
-        chart.line(some, SERIES[index % len(SERIES)], name=group)
+    for index, (group, points) in enumerate(shares.items()):
+        chart.area(points, SERIES[index % len(SERIES)])
+        chart.line(points, SERIES[index % len(SERIES)], name=group)
     return chart.svg()
 
 

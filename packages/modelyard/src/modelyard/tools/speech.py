@@ -35,7 +35,7 @@ def speak(text: str, target: Path) -> float:
             "The voice refused.", why=done.stderr.strip(), next_step=f"{PROGRAM} --version"
         )
     with wave.open(str(target)) as sound:
-        return sound.getnframes() / sound.getframerate()
+        return float(sound.getnframes() / sound.getframerate())
 
 
 def track(parts: Sequence[tuple[float, Path]], target: Path, seconds: float) -> None:

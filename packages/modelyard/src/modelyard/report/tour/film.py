@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modelyard.errors import ModelyardError, ToolFailed
 from modelyard.project import Project
@@ -26,6 +27,9 @@ STAGE = (1280, 640)
 RATE = 12
 LONGEST = 298.0
 """Seconds: five minutes, less what a container's rounding may add."""
+
+SHORT = 75.0
+"""Seconds: a shorter film has no scene that needs a server, and waits for none."""
 
 NAME = "recording.mp4"
 
@@ -133,17 +137,12 @@ def _film(
 ) -> Film:
     raw, skipped, voice = scratch / "raw.mkv", [], speech.available()
     with ExitStack() as stack:
-        ports = servers.free_port(), servers.free_port()
-        mlflow = stack.enter_context(
-            servers.running(servers.mlflow(home, ports[0]), ports[0], home, scratch / "mlflow.log")
-        )
-        model = stack.enter_context(
-            servers.running(servers.serve(ports[1]), ports[1], home, scratch / "serve.log")
-        )
-        say("waiting for MLflow's page and the model's server")
+        long = longest >= SHORT
+        say("waiting for MLflow's page and the model's server" if long else "a short film")
+        addresses = _serve(stack, home, scratch) if long else ("", "")
         visit = Visit(
-            mlflow=mlflow if servers.answers(mlflow) else "",
-            model=model if servers.answers(model + "/v1/model") else "",
+            mlflow=addresses[0],
+            model=addresses[1],
             report=(home / "reports/index.html").as_uri(),
             container=_image(state),
         )
@@ -151,6 +150,8 @@ def _film(
         page = stack.enter_context(
             browser.page(size=STAGE, window=True, environment=_with_display(name))
         )
+        if visit.mlflow:
+            _warm(page, visit.mlflow)
         page.goto(visit.report)
         page.wait_for_timeout(1500)
         say("filming")
@@ -173,6 +174,27 @@ def _film(
         seconds = min(director.now, longest)
     say("cutting: captions, voice")
     return _cut(path, raw, director, scratch, seconds, voice, skipped)
+
+
+def _warm(page: Any, address: str) -> None:
+    """Load a heavy page once before the camera runs: its script is megabytes, then cached."""
+    with suppress(Exception):  # where it is too slow even for this, its scene says so
+        page.goto(address, timeout=120_000)
+        page.wait_for_timeout(4000)
+
+
+def _serve(stack: ExitStack, home: Path, scratch: Path) -> tuple[str, str]:
+    """Start MLflow's page and the model's server; the address of each that answers in time."""
+    ports = servers.free_port(), servers.free_port()
+    commands = servers.mlflow(home, ports[0]), servers.serve(ports[1])
+    mlflow, model = (
+        stack.enter_context(servers.running(command, port, home, scratch / f"server-{port}.log"))
+        for command, port in zip(commands, ports, strict=True)
+    )
+    return (
+        mlflow if servers.answers(mlflow) else "",
+        model if servers.answers(model + "/v1/model") else "",
+    )
 
 
 def _cut(

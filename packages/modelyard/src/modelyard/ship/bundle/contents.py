@@ -129,9 +129,7 @@ def _data(project: Project, wanted: DataWanted, found: Contents) -> None:
         else:
             found.missing.append(said)
     for md5 in sorted(md5s):
-        path = dvc.cached_file(root, md5)
-        assert path is not None
-        found.files[f"{CACHE}/{md5[:2]}/{md5[2:]}"] = path
+        found.files[f"{CACHE}/{md5[:2]}/{md5[2:]}"] = dvc.cache_path(root, md5)
     found.data = tuple(names)
 
 
