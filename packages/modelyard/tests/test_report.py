@@ -499,7 +499,7 @@ def test_every_part_stands_alone_for_a_notebook(tmp_path: Path) -> None:
     with pytest.raises(ModelyardError, match="did you mean 'roc'"):
         notebook.picture(project, "rox")
     with pytest.raises(ModelyardError, match="did you mean 'tuning'"):
-        notebook.part(project, "tunin")
+        notebook.part(project, "tuningg")
 
 
 def test_pictures_carry_their_values(tmp_path: Path) -> None:
