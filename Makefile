@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup ci-tools workflows report-ci dist run test journeys e2e-kubernetes lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
+.PHONY: help setup ci-tools workflows report-ci dist run record pictures test journeys e2e-kubernetes lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,8 +27,14 @@ $(VENV)/.stamp: requirements.lock requirements-uv.lock packages/modelyard/pyproj
 	  -e packages/modelyard-serve -e packages/modelyard
 	@touch $@
 
-run: setup ## build the demonstration project in ./demo-project
+run: setup ## build the demonstration project in ./demo-project, with report, summary, card and bundle
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/modelyard demo $(DEMO) --replace
+
+record: setup ## film a tour of ./demo-project (up to five minutes; wants chromium, ffmpeg, Xvfb, xterm)
+	@cd $(DEMO) && PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/modelyard record
+
+pictures: setup ## take the README's pictures anew from ./demo-project
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docs/pictures.py $(DEMO)
 
 # Two sessions: the unit tests want a machine without a git identity, the journeys one with.
 test: setup lint ## lint, then every test

@@ -63,6 +63,7 @@ class Told:
     graph: str
     summary: line.RunSummary
     image: Packaged
+    made: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,11 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
     """
     _make_room(folder, replace)
     source = data_folder()
-    voice.chapter("1/7  A project from a table: January to April")
+    voice.chapter("1/8  A project from a table: January to April")
     here = _start(folder, source, budget, voice)
     root = here.root
 
-    voice.chapter("2/7  The first model, on a branch")
+    voice.chapter("2/8  The first model, on a branch")
     git.switch(root, "feat/first-model", create=True)
     line.run(here, why="first model of the demonstration", say=voice.line)
     here = load(root)
@@ -122,14 +123,14 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
         voice,
     )
 
-    voice.chapter("3/7  Autumn arrives, and has drifted")
+    voice.chapter("3/8  Autumn arrives, and has drifted")
     drift = _drift(here, source / FILES["autumn"])
     moved = ", ".join(f"{c.column} {c.psi:.2f}" for c in drift.columns[:4])
     voice.line(f"drift is {drift.verdict}; PSI of the columns that moved most: {moved}")
     git.add(root, ["records/drift.json"])
     git.commit(root, "chore: record the drift of September to December", ["records/drift.json"])
 
-    voice.chapter("4/7  More data, on a branch: January to August; retrain, compare, release")
+    voice.chapter("4/8  More data, on a branch: January to August; retrain, compare, release")
     git.switch(root, "feat/data-jan-aug", create=True)
     diff = _second_version(here, source, voice)
     summary = line.run(load(root), why="retrained on January to August", say=voice.line)
@@ -152,17 +153,20 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
         voice,
     )
 
-    voice.chapter("5/7  Both models on the autumn months that neither has seen")
+    voice.chapter("5/8  Both models on the autumn months that neither has seen")
     autumn = _autumn(here, source / FILES["autumn"], (first, second))
     for name, value in autumn.items():
         voice.line(f"{name}: {second.metric} {value:.4f}")
 
-    voice.chapter("6/7  Back to data v1, whose figures must come back exactly, and forward again")
+    voice.chapter("6/8  Back to data v1, whose figures must come back exactly, and forward again")
     reverted = _travel(root, "v1", first_metrics, voice)
     restored = _travel(root, "v2", git.show(root, "HEAD:metrics.json") or b"", voice)
 
-    voice.chapter("7/7  The champion as a container image, where an engine answers")
+    voice.chapter("7/8  The champion as a container image, where an engine answers")
     packaged = _package(load(root), voice)
+
+    voice.chapter("8/8  What is handed over: model card, one-page summary, report, bundle")
+    made = _hand_over(root)
     return Told(
         root=root,
         first=first,
@@ -175,7 +179,22 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
         graph=git.log_graph(root, 14),
         summary=summary,
         image=packaged,
+        made=made,
     )
+
+
+def _hand_over(root: Path) -> tuple[Path, ...]:
+    """Card and summary (which git keeps), then the report, then all of it as one zip."""
+    from modelyard import reporting
+    from modelyard.ship.bundle import bundle
+
+    here = load(root)
+    card, pdf = reporting.card(here)[0], reporting.summary(here)[0]
+    papers = [card.name, "SUMMARY.md"]
+    git.add(root, papers)
+    git.commit(root, "docs: the model card and the summary of v2", papers)
+    report = reporting.report(here)
+    return (report, pdf, card, bundle(here).path)
 
 
 def _make_room(folder: Path, replace: bool) -> None:

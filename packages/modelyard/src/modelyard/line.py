@@ -338,7 +338,7 @@ def _after(
     for thread in threading.enumerate():
         if thread.name == IMPORTS:
             thread.join()
-    # matplotlib and MLflow are heavy: a run that has nothing to do must not wait for them.
+    # MLflow is heavy: a run that has nothing to do must not wait for them.
     from modelyard.report import html, plots
     from modelyard.ship import release as releases
     from modelyard.ship import track
@@ -360,6 +360,7 @@ def _after(
             released = releases.release(here, verdict, run_id, origin, why=why, say=say)
             if released:
                 say(f"release: {released.model} v{released.version} is the champion")
+    track.remember(here)
     html.write(here, {"lineage": origin.tags() | {"modelyard.run_id": run_id}}, pictures)
     if refused is not None:
         raise refused

@@ -132,7 +132,10 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StudyRecord(Record, frozen=True, kw_only=True):
-    """A study's outcome (`records/study.json`): enough to refit without searching again."""
+    """A study's outcome (`records/study.json`): enough to refit without searching again.
+
+    `importance` is family -> parameter -> its share in how the scores of that family differ.
+    """
 
     metric: str
     direction: Literal["maximize", "minimize"]
@@ -151,6 +154,7 @@ class StudyRecord(Record, frozen=True, kw_only=True):
     score: float
     threshold: float | None = None
     spaces: dict[str, dict[str, str]] = {}
+    importance: dict[str, dict[str, float]] = {}
 
 
 class TrainRecord(Record, frozen=True, kw_only=True):
@@ -380,6 +384,34 @@ class Deployment(Record, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     why: str = ""
     figures: dict[str, float] = {}
+
+
+class RunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as the tracking store holds it."""
+
+    run_id: str
+    name: str
+    started: str
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    cv: float | None = None
+    seconds: float | None = None
+    family: str = ""
+    data_version: str = ""
+    gate: str = ""
+    version: str | None = None
+    commit: str = ""
+    model_digest: str = ""
+    package_digest: str = ""
+
+
+class RunsRecord(Record, frozen=True, kw_only=True):
+    """The store's runs after the last run, oldest first (`.modelyard/runs.json`)."""
+
+    direction: Literal["maximize", "minimize"] = "maximize"
+    runs: tuple[RunLine, ...] = ()
 
 
 def write_json(path: Path, record: Any) -> None:

@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from modelyard.project import Project
 from modelyard.records import (
     EvaluateRecord,
     GateRecord,
@@ -48,6 +50,14 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
+
+
+def size(value: int) -> str:
+    """Bytes as people read them."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= step:
+            return f"{value / step:.1f} {unit}"
+    return f"{value} bytes"
 
 
 def as_json(value: Any) -> None:
@@ -204,3 +214,10 @@ def _evaluate(record: EvaluateRecord) -> str:
         f"[{number(found.low)}, {number(found.high)}] · "
         f"baseline {number(record.baseline.get(record.metric))}"
     )
+
+
+def deliverable(here: Project, path: Path, kept: Sequence[str]) -> None:
+    """The path of what was made, and which of its sections are a person's."""
+    click.echo(str(path.relative_to(here.root)))
+    if kept:
+        click.echo(f"  kept as you wrote it: {', '.join(kept)}")

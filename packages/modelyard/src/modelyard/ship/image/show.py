@@ -11,7 +11,7 @@ from typing import Any
 from modelyard.project import Project
 from modelyard.records import ImageCheckRecord
 from modelyard.ship.image import run, verify
-from modelyard.tools import browser
+from modelyard.tools import snapshot
 from modelyard.tools import engine as engines
 
 FOLDER = "m3-packaging"
@@ -49,7 +49,7 @@ def collect(
         host = running.url.removeprefix("http://")
         for route in ("/ping", "/v2/health/ready", "/v2"):
             found.answers[route] = _ask(host, route)
-        found.picture = browser.picture(f"{running.url}/", project.reports / FOLDER / PICTURE)
+        found.picture = snapshot.picture(f"{running.url}/", project.reports / FOLDER / PICTURE)
         found.log = engines.log(engine, running.container).strip().splitlines()
     finally:
         engines.remove(engine, running.container)
