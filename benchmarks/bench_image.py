@@ -57,7 +57,8 @@ def unpacked_mb(names: tuple[str, ...], project: Project) -> float:
     """The files in the wheels of these requirements and all that they need, in MB."""
     image = project.settings.image
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary"]
+        command.append(":all:")
         command += ["--python-version", image.python, "--implementation", "cp", "--dest", folder]
         for abi in (f"cp{image.python.replace('.', '')}", "abi3", "none"):
             command += ["--abi", abi]

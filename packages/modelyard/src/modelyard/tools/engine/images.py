@@ -93,7 +93,8 @@ def build_command(
     command = ["build", "--network", "none", "--tag", tag, "--platform", platform]
     if engine.builder == "buildah":
         # Docker's form keeps HEALTHCHECK; the timestamp is buildah's way to equal layers.
-        command += ["--format", "docker", "--pull=never"]
+        epoch = arguments.get("SOURCE_DATE_EPOCH", "0")
+        command += ["--format", "docker", "--pull=never", "--timestamp", epoch]
     if engine.builder == "classic":
         # Its --platform needs an experimental engine; it builds for the engine's own platform.
         command = [word for word in command if word not in ("--platform", platform)]
