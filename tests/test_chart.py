@@ -9,13 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kube_tools
 import pytest
 import yaml
 
 from modelyard.render.chart import CLOUDS, chart_files, cloud_files, environment_files
-
-sys.path.insert(0, str(Path(__file__).parent))
-import kube_tools
 
 HERE = Path(__file__).parent
 DIGEST = "sha256:" + "a" * 64

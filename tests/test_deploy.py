@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 import kube_tools
+import pytest
 
 BUILT = {"reference": "churn:1", "image_id": "sha256:" + "1" * 64}
 
