@@ -117,6 +117,7 @@ def measured(chosen: Sequence[Server], options: Any) -> dict[str, Any]:
             for name, shots in rounds(sides, case, options)[case.name].items():
                 body["shots"].setdefault(name, {})[case.name] = shots
             print(f"done: {case.name}", file=sys.stderr)
+            save(body, options.out)  # what is measured is kept if a later part breaks off
         for name, running in up.items():
             worker, tree = running.memory()
             body["still"][name] |= {"rss_mb": worker, "pss_mb": tree}
@@ -241,7 +242,6 @@ def save(body: dict[str, Any], out: Path) -> None:
     text = json.dumps({"conditions": conditions, **body})
     rounded = json.loads(text, parse_float=lambda digits: float(f"{float(digits):.6g}"))
     out.write_text(json.dumps(rounded, indent=1, ensure_ascii=False) + "\n")
-    print(f"\nwritten to {out}")
 
 
 def main() -> None:
@@ -267,6 +267,7 @@ def main() -> None:
     body["targets"] = [asdict(one) | {"kept": one.kept} for one in targets(body)]
     print(report(body))
     save(body, options.out)
+    print(f"\nwritten to {options.out}")
 
 
 if __name__ == "__main__":
