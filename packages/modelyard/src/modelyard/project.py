@@ -17,7 +17,7 @@ from modelyard.settings import Section, Settings
 
 FILE = "modelyard.yaml"
 OVERRIDES = "overrides.yaml"
-SECTIONS = ("project", "data", "split", "tune", "gate", "track", "deploy")
+SECTIONS = ("project", "data", "split", "tune", "gate", "track")
 
 
 @dataclass(frozen=True)

@@ -220,13 +220,16 @@ def _table_diff(
     names = {version.md5: version.version for version in versions(project)}
     if old is None or old.md5 not in names:
         raise UsageError(
-            f"the table of {base.name} is no data version",
+            f"The table of {base.name} is no data version.",
+            why="Data versions are git tags data/vN, and a clone may lack them.",
             next_step="git fetch --tags",
         )
     here = WORKING if project.data.is_file() else names.get(new.md5)
     if here is None:
         raise UsageError(
-            "the table of this branch is no data version", next_step="git fetch --tags"
+            "The table of this branch is no data version.",
+            why="It is neither here nor at a git tag data/vN.",
+            next_step="git fetch --tags ; modelyard data add TABLE",
         )
     return compare(project, names[old.md5], here)
 

@@ -56,7 +56,11 @@ def lock(project: Project) -> list[Wheel]:
         found = [_keep(path) for path in sorted(place.glob("*.whl"))]
     pins = {wheel.name: (wheel.version, wheel.sha256) for wheel in found}
     if missing := sorted(set(wanted) - set(pins)):
-        raise ToolFailed(f"pip gave no wheel of {', '.join(missing)}.", next_step="modelyard -v …")
+        raise ToolFailed(
+            f"pip gave no wheel of {', '.join(missing)}.",
+            why=f"It looked for Python {image.python} on {image.platform}.",
+            next_step="set image.python and image.platform to what the packages are built for",
+        )
     text = lock_file(pins, python=image.python, platform=image.platform)
     write_bytes(lock_path(project), text.encode())
     return found
@@ -115,6 +119,7 @@ def dependencies(project: Project, folder: Path) -> list[Wheel]:
         if path is None:
             raise ToolFailed(
                 f"pip gave no wheel of {name} with the locked hash.",
+                why="What the index has now is not what image/requirements.lock names.",
                 next_step="modelyard image lock",
             )
         shutil.copyfile(path, folder / path.name)

@@ -173,7 +173,7 @@ def rollout(service: dict[str, Any]) -> Rollout:
     running, desired = int(newest.get("runningCount", 0)), int(newest.get("desiredCount", 0))
     state = newest.get("rolloutState") or ("COMPLETED" if running >= desired else "IN_PROGRESS")
     return Rollout(
-        newest["taskDefinition"], state, newest.get("rolloutStateReason", ""), running, desired
+        service["taskDefinition"], state, newest.get("rolloutStateReason", ""), running, desired
     )
 
 
