@@ -41,6 +41,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         "MODEL_VERSION": "v12",
         "MODELYARD_MAX_BODY_BYTES": "1000",
         "MODELYARD_MAX_ROWS": "10",
+        "MODELYARD_BODY_SECONDS": "0.5",
         "MODELYARD_DRAIN_SECONDS": "0.5",
         "MODELYARD_API_KEYS_FILE": str(keys),
         "MODELYARD_RATE_LIMIT": "2.5",

@@ -32,6 +32,7 @@ from modelyard_serve.errors import (
 from modelyard_serve.guard import CHALLENGE, Guard
 from modelyard_serve.served import Predicted, Served
 from modelyard_serve.settings import Settings
+from modelyard_serve.silence import Reads
 from modelyard_serve.telemetry import Line, Telemetry
 from modelyard_serve.telemetry.layout import ROUTES
 
@@ -74,6 +75,7 @@ class Front:
         self._telemetry = telemetry
         self._most = settings.max_body_bytes
         self._guard = guard
+        self.reads = Reads(settings.body_seconds)
         self._board = telemetry.board
         name = _wsgi(served.name)
         versioned = f"/v2/models/{name}/versions/{_wsgi(served.version)}/infer"
@@ -210,7 +212,7 @@ class Front:
         length, most = _length(environ), self._most
         if length > most:
             raise TooLargeError(f"{length:,} bytes were sent; the most is {most:,}")
-        body: bytes = environ["wsgi.input"].read(most + 1 if length < 0 else length)
+        body = self.reads.read(environ["wsgi.input"], most + 1 if length < 0 else length)
         if len(body) > most:
             raise TooLargeError(f"more than {most:,} bytes were sent")
         if len(body) < length:
@@ -223,8 +225,8 @@ class Front:
         packing = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
         if packing not in ("identity", "gzip"):
             raise MediaTypeError(f"Content-Encoding {packing[:40]}: send gzip or none")
-        read = environ["wsgi.input"].read
-        chunks = iter(lambda: read(CHUNK), b"")
+        stream, read = environ["wsgi.input"], self.reads.read
+        chunks = iter(lambda: read(stream, CHUNK), b"")
         yield from chunks if packing == "identity" else _inflate(chunks, CHUNK)
 
     def _note(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import bisect
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ class Telemetry:
             )
             for route in ROUTES
         }
+        # A worker's threads count into the same cells, and adding is reading and writing.
+        self._counts = threading.Lock()
         self._requests = settings.log_level in ("debug", "info")
         self._probes = settings.log_level == "debug"
         atexit.register(self.flush)
@@ -66,7 +69,8 @@ class Telemetry:
 
     def rows(self, route: str, found: Predicted) -> None:
         """Count a part of a streamed answer."""
-        self._cells[self.layout.at(self.layout.rows, route)] += len(found.labels)
+        with self._counts:
+            self._cells[self.layout.at(self.layout.rows, route)] += len(found.labels)
         self._counting.add(found)
 
     def note(self, route: str, seconds: float, line: Line, found: Predicted | None = None) -> None:
@@ -78,14 +82,17 @@ class Telemetry:
         slot = self._slots.get((route, status))
         if slot is None:
             slot = self._slots[route, status] = self.layout.request(route, status)
-        cells[slot] += 1.0
         at_seconds, at_rows, first_bucket = self._at[route]
-        cells[first_bucket + bisect.bisect_left(BUCKETS, seconds)] += 1.0
-        cells[at_seconds] += seconds
+        bucket = first_bucket + bisect.bisect_left(BUCKETS, seconds)
+        rows = 0 if found is None else len(found.labels)
+        with self._counts:
+            cells[slot] += 1.0
+            cells[bucket] += 1.0
+            cells[at_seconds] += seconds
+            cells[at_rows] += rows
         moment = time.time()
         if found is not None:
-            line.rows = len(found.labels)
-            cells[at_rows] += line.rows
+            line.rows = rows
             self._counting.add(found)
             if self._predictions is not None:
                 self._predictions.add(self.log.stamp(moment), line.request_id, found)
