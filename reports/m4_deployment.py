@@ -1,6 +1,6 @@
 """Write reports/m4-deployment/README.md from what the runs printed: nothing in it is typed by hand.
 
-`E2E_REPORT=reports/m4-deployment/e2e.json make e2e-kubernetes`, then `python reports/m4_deployment.py`.
+`E2E_REPORT=reports/m4-deployment/e2e.json make e2e-kubernetes`, then run this file.
 """
 
 from __future__ import annotations

@@ -60,6 +60,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         model_version="v12",
         max_body_bytes=1000,
         max_rows=10,
+        body_seconds=0.5,
         drain_seconds=0.5,
         api_keys_file=str(keys),
         rate_limit=2.5,
