@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
-from images import BASE, forget, needs_engine
+from images import BASE, forget, free_port, needs_engine
 
 COMPOSE = shutil.which("docker-compose", path=str(Path(sys.executable).parent))
 NAME = "modelyard-test-compose"
@@ -32,13 +31,6 @@ pytestmark = [
     pytest.mark.skipif(COMPOSE is None, reason="docker-compose is not installed"),
     pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the base image has Python 3.11"),
 ]
-
-
-def free_port() -> str:
-    """A port of this machine that nothing listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

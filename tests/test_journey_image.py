@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from images import docker, forget, layers, needs_engine, removed
+from images import docker, forget, free_port, layers, needs_engine, removed
 
 pytestmark = [pytest.mark.journey, needs_engine]
 
@@ -28,7 +28,7 @@ def built(released: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     with (made.root / "modelyard.yaml").open("a") as file:
         file.write(SETTING)
     made.git("commit", "-qam", "name the image")
-    forget(TAG, f"{NAME}:latest")
+    forget(TAG, f"{TAG}-minimal", f"{NAME}:2", f"{NAME}:latest")
     made.cli("image", "build")
     yield made
     forget(TAG, f"{TAG}-minimal", f"{NAME}:2", f"{NAME}:latest")
@@ -146,13 +146,18 @@ def test_a_new_model_touches_only_its_layer(project_of_two: Any, built: Any) -> 
 
 
 def test_run_answers_and_stops_softly(built: Any) -> None:
-    said = built.cli("image", "run", "--detach", "--port", "18099").stdout
+    port = free_port()
+    said = built.cli("image", "run", "--detach", "--port", port).stdout
     container = said.split()[1].rstrip(",")
     try:
-        with urllib.request.urlopen("http://127.0.0.1:18099/v2/health/ready") as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready") as answer:
             assert answer.status == 200
-        taken = built.cli("image", "run", "--detach", "--port", "18099", code=1).stderr
+        taken = built.cli("image", "run", "--detach", "--port", port, code=1).stderr
         assert "The port is in use already." in taken
+        # What could not be started is not left behind.
+        assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={TAG}").split() == [
+            container
+        ]
         docker("stop", "--time", "20", container)
         state = json.loads(docker("container", "inspect", container))[0]["State"]
         assert state["ExitCode"] == 0

@@ -121,10 +121,15 @@ def verify(
 
 
 def record_of(project: Project, image: engines.Image, reference: str) -> ImageRecord:
-    """The record of an image that was built here. Raises UsageError where there is none."""
-    for record in reversed(images.known(project)):
-        if record.image_id == image.id:
-            return record
+    """The record of an image that was built here. Raises UsageError where there is none.
+
+    The same build repeated elsewhere has another id, for its moment is in it, and the same layers.
+    """
+    known = images.known(project)
+    for same in (lambda one: one.image_id == image.id, lambda one: one.layers == image.layers):
+        for record in reversed(known):
+            if same(record):
+                return record
     raise UsageError(
         f"{reference} is no image that was built in this project.",
         why=f"records/{images.FILE} has no line with {image.id[7:19]}.",

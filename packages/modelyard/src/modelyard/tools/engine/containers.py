@@ -49,7 +49,7 @@ def start(
     Raises:
         ToolFailed: the engine refused (the port is in use, the name is taken, ...).
     """
-    words = ["run", "--detach", *(HARDENED if hardened else ())]
+    words = ["create", *(HARDENED if hardened else ())]
     options = {
         "--name": name,
         "--user": user,
@@ -63,7 +63,14 @@ def start(
     for variable, value in (environment or {}).items():
         words += ["--env", f"{variable}={value}"]
     done = engine.call([*words, image, *command])
-    return done.stdout.decode().strip().splitlines()[-1]
+    container = done.stdout.decode().strip().splitlines()[-1]
+    try:
+        engine.call(["start", container])
+    except BaseException:
+        # `run` would leave it behind, made and never started.
+        remove(engine, container)
+        raise
+    return container
 
 
 def state(engine: Engine, container: str) -> dict[str, Any]:
