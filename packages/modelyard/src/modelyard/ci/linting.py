@@ -27,6 +27,8 @@ RECORDS: dict[str, type[records.Record]] = {
     "pack": records.PackRecord,
     "gate": records.GateRecord,
     "champion": records.ChampionRecord,
+    "image": records.ImageRecord,
+    "image-check": records.ImageCheckRecord,
 }
 """The record of each stage, and the champion's."""
 

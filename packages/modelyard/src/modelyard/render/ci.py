@@ -112,7 +112,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
             Job(
                 f"deploy-{name}",
                 "deploy",
-                (f"modelyard deploy --env {name}",),
+                (f"modelyard deploy --env {name} --yes",),
                 needs=(last,),
                 takes=("train",),
                 remote=True,
