@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard import project
@@ -70,6 +70,7 @@ def test_project_file(golden: Golden) -> None:
     assert project.settings_from(yaml.safe_load(text), "text") == SETTINGS
 
 
+@settings(deadline=None)  # the machine may have other work
 @given(
     target=st.text(min_size=1, max_size=20),
     exclude=st.lists(st.text(min_size=1, max_size=10), max_size=4, unique=True),
