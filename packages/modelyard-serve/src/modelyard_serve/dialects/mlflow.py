@@ -7,6 +7,7 @@ MLflow does. SageMaker's batch transform sends and wants application/jsonlines o
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -80,8 +81,9 @@ def _answer(served: Served, kind: str, answers: list[Any], found: Predicted) -> 
 
 def _from_json(served: Served, text: bytes) -> tuple[Matrix, dict[str, Any]]:
     try:
-        body = _body(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # MLflow's own client writes a frame's missing values as NaN, which JSON does not have.
+        body = _body(_without_nan(text) if b"NaN" in text else text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise BodyError(
             f"send JSON with exactly one of {', '.join(FORMS)}, and perhaps params: {error}"
         ) from error
@@ -95,6 +97,21 @@ def _from_json(served: Served, text: bytes) -> tuple[Matrix, dict[str, Any]]:
         "inputs": _from_inputs,
     }[given[0]]
     return read(served, getattr(body, given[0])), body.params or {}
+
+
+def _without_nan(text: bytes) -> bytes:
+    """The same JSON with null for the word NaN; a text that holds these letters stays.
+
+    Raises:
+        ValueError: not JSON, not UTF-8, or a number that is not finite.
+    """
+    found = json.loads(text.decode(), parse_constant=_constant)
+    return json.dumps(found, allow_nan=False).encode()
+
+
+def _constant(word: str) -> None:
+    if word != "NaN":
+        raise ValueError(f"{word} is no number that a model takes")
 
 
 def _from_split(served: Served, raw: msgspec.Raw) -> Matrix:
