@@ -6,12 +6,15 @@ import importlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
 import pytest
+import requests
 
 from modelyard import errors, project
 from modelyard.cli import COMMANDS, root
@@ -108,6 +111,9 @@ def test_the_readmes_commands_work_in_their_order(
         if command.startswith("modelyard init"):
             command += f" {SMALL}"
         verb = " ".join(command.split()[:3])
+        if command == "modelyard serve":
+            said[verb] = _while_it_serves(where, surroundings)
+            continue
         if "trace" in command:
             said["trace"] = _trace_from_every_end(where, command, surroundings)
             continue
@@ -121,6 +127,7 @@ def test_the_readmes_commands_work_in_their_order(
     scored = (where / "scored.csv").read_text(encoding="utf-8").splitlines()
     assert len(scored) == 101
     assert scored[0].endswith(",prediction,p_No,p_Yes")
+    assert json.loads(answer("modelyard serve"))["model"]["version"] == "1"
     assert "data/v2: November" in answer("modelyard data add")
     assert re.search(r"^\* +v2 .*November", answer("modelyard data log"), re.MULTILINE)
     assert "600 → 700: 100 added, 0 removed" in answer("modelyard data diff")
@@ -136,6 +143,40 @@ def _bash(command: str, where: Path, surroundings: dict[str, str]) -> str:
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def _while_it_serves(where: Path, surroundings: dict[str, str]) -> str:
+    """`modelyard serve` on a free port: what it answers to its own example, until SIGTERM."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        ["modelyard", "serve"],
+        cwd=where,
+        env=surroundings | {"PORT": str(port), "MODELYARD_DRAIN_SECONDS": "0"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                requests.get(f"{address}/v2/health/ready", timeout=5).raise_for_status()
+                break
+            except requests.ConnectionError:
+                assert server.poll() is None, "the server ended before it was ready"
+                time.sleep(0.1)
+        row = requests.get(f"{address}/v1/model", timeout=10).json()["example"]
+        answer = requests.post(f"{address}/v1/predict", json={"rows": [row]}, timeout=10)
+        assert answer.status_code == 200, answer.text
+        assert "form" in requests.get(address, timeout=10).text
+    finally:
+        server.terminate()
+        said, _ = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert "serving the champion, version 1" in said
+    assert f'"address":"{address}"' in said
+    return answer.text
 
 
 def _trace_from_every_end(where: Path, command: str, surroundings: dict[str, str]) -> str:

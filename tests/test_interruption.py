@@ -31,7 +31,7 @@ SMALL = (
     *("-S", f"tune.trials={TRIALS}", "-S", "tune.families=[linear, boosting]"),
     *("-S", "tune.folds=2", "-S", "gate.resamples=200"),
 )
-PATIENCE = 120.0
+PATIENCE = 600.0
 """Seconds after which a test gives up waiting for a state: a safety net, not a measurement."""
 
 

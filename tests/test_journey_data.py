@@ -21,6 +21,7 @@ def test_log_and_diff_count_what_changed(grown: Any) -> None:
     found = grown.json("data", "diff", "v1", "v2")
     assert (found["rows_before"], found["rows_after"]) == (1000, 1400)
     assert (found["added"], found["removed"], found["changed"]) == (400, 0, 1)
+    assert found["schema_changes"] == []
     backwards = grown.json("data", "diff", "v2", "v1")
     assert (backwards["added"], backwards["removed"]) == (0, 400)
     assert "400 added" in grown.cli("data", "diff").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -71,16 +72,39 @@ def test_there_is_nothing_before_the_first_release(project: Any) -> None:
     assert project.snapshot() == before
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "golden.json"])
-def test_a_tampered_package_is_refused(
-    project_of_two: Any, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = project_of_two
-    path = kept(project, 1) / name
+def spoil(path: Path) -> None:
+    """Another byte in the middle of a file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.chmod(0o644)
     path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden.json", "manifest.json"])
+def test_a_tampered_copy_is_fetched_again(project_of_two: Any, name: str) -> None:
+    project = project_of_two
+    path = kept(project, 1) / name
+    sound = path.read_bytes()
+    if name == "golden.json":
+        path.unlink()  # half lost is no better
+    else:
+        spoil(path)
+    project.cli("rollback", "v1")
+    assert project.record("champion")["version"] == "1"
+    assert path.read_bytes() == sound
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden.json"])
+def test_a_tampered_package_is_refused(
+    project_of_two: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where this machine's copy, DVC's cache and the remote are all tampered with."""
+    project = project_of_two
+    path = kept(project, 1) / name
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    for place in (".dvc/cache", ".dvc-store"):
+        spoil(project.root / place / "files/md5" / md5[:2] / md5[2:])
+    spoil(path)
     before = project.snapshot()
     done = project.cli("rollback", code=1)
     assert "champion stays v2" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVE = ROOT / "packages" / "modelyard-serve"
+UV = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
 
 
 def run(*command: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -21,26 +23,37 @@ def run(*command: str, **options: object) -> subprocess.CompletedProcess[str]:
     return done  # type: ignore[no-any-return]
 
 
-@pytest.mark.journey
-def test_serve_installs_imports_and_scores_alone(tmp_path: Path) -> None:
-    """A shared development environment hides leaks; an empty one does not."""
-    from handmade import write_package
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that holds the serve half's wheel and what it asks for.
 
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-    source = tmp_path / "source"
+    A shared development environment hides leaks; an empty one does not.
+    """
+    folder = tmp_path_factory.mktemp("alone")
+    source = folder / "source"
     shutil.copytree(SERVE, source, ignore=shutil.ignore_patterns("tests", "__pycache__"))
-    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path), cwd=source)
-    (wheel,) = tmp_path.glob("*.whl")
-    run(uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv"))
-    python = str(tmp_path / "venv" / "bin" / "python")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=source)
+    run(UV, "venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
+    python = folder / "venv" / "bin" / "python"
     # The lock without its hashes is a list of constraints: the same versions as everywhere.
     lock = (ROOT / "requirements.lock").read_text()
     pins = re.findall(r"^([\w.-]+==[^\\\n]+?)\s*\\?$", lock, re.MULTILINE)
-    (tmp_path / "constraints.txt").write_text("\n".join(pins) + "\n")
-    run(
-        uv, "pip", "install", "--quiet", "--python", python, "-c",
-        str(tmp_path / "constraints.txt"), str(wheel),
-    )  # fmt: skip
+    (folder / "constraints.txt").write_text("\n".join(pins) + "\n")
+    (wheel,) = folder.glob("*.whl")
+    install(python, str(wheel))
+    return python
+
+
+def install(python: Path, *packages: str) -> None:
+    """Install into the environment of `python`, in the versions of the lock."""
+    constraints = str(python.parents[2] / "constraints.txt")
+    run(UV, "pip", "install", "--quiet", "--python", str(python), "-c", constraints, *packages)
+
+
+@pytest.mark.journey
+def test_serve_installs_imports_and_scores_alone(alone: Path, tmp_path: Path) -> None:
+    from handmade import write_package
+
     package = write_package(tmp_path / "package")
     program = f"""
 import json, sys
@@ -57,12 +70,35 @@ print(json.dumps({{
     "modelyard": "modelyard" in sys.modules,
 }}))
 """
-    done = run(python, "-c", program, cwd=tmp_path)
+    done = run(str(alone), "-c", program, cwd=tmp_path)
     assert json.loads(done.stdout) == {"ping": 200, "heavy": [], "modelyard": False}
-    installed = json.loads(run(uv, "pip", "list", "--python", python, "--format", "json").stdout)
+    installed = json.loads(
+        run(UV, "pip", "list", "--python", str(alone), "--format", "json").stdout
+    )
     names = {entry["name"].lower() for entry in installed}
     assert not names & {"pandas", "polars", "scikit-learn", "mlflow", "optuna", "dvc", "modelyard"}
-    assert len(names) <= 20, sorted(names)
+    assert len(names) <= 16, sorted(names)  # fifteen, and the serve half itself
+    (packages,) = (alone.parents[1] / "lib").glob("python*/site-packages")
+    size = sum(file.stat().st_size for file in packages.rglob("*") if file.is_file())
+    assert size <= 170e6, f"{size / 1e6:.0f} MB"
+
+
+@pytest.mark.journey
+def test_serve_passes_its_whole_suite_alone(alone: Path, tmp_path: Path) -> None:
+    """After the test above: what tests need is installed beside, and nothing of the build half."""
+    install(
+        alone, "pytest", "pytest-timeout", "hypothesis", "onnx", "jsonschema", "schemathesis",
+        "openapi-spec-validator",
+    )  # fmt: skip
+    done = run(
+        str(alone), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp",
+        str(tmp_path / "work"), str(SERVE / "tests"), cwd=ROOT,
+        env=os.environ | {
+            "MODELYARD_FUZZ_EXAMPLES": "25",
+            "PATH": f"{alone.parent}{os.pathsep}{os.environ['PATH']}",
+        },
+    )  # fmt: skip
+    assert re.search(r"\d+ passed", done.stdout), done.stdout[-2000:]
 
 
 def imported(program: str) -> set[str]:

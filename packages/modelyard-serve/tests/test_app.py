@@ -18,7 +18,8 @@ def test_predict_gives_what_the_scorer_gives(package: Path) -> None:
     expected = Scorer(package).score_rows([ROW, ROW])
     assert answer.get_json()["probabilities"] == expected.outputs.tolist()
     assert answer.get_json()["predictions"] == ["yes", "yes"]
-    assert client.get("/ping").get_json()["model"] == "flights"
+    assert answer.get_json()["model"]["name"] == "flights"
+    assert client.get("/ping").get_json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize(

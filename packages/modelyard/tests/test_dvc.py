@@ -1,4 +1,4 @@
-"""tools/dvc.py on a real repository with a real local remote."""
+"""tools/dvc on a real repository with a real local remote."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ stages:
     - modelyard.yaml: [data]
     outs:
     - big.bin
+    - parts
     - records/count.json: {cache: false}
     metrics:
     - metrics.json: {cache: false}
@@ -36,6 +37,9 @@ if "bad" in text:
 stamp = time.time_ns()
 pathlib.Path("records").mkdir(exist_ok=True)
 pathlib.Path("big.bin").write_bytes(text.encode() * 3)
+pathlib.Path("parts/deep").mkdir(parents=True)
+pathlib.Path("parts/one").write_text(text)
+pathlib.Path("parts/deep/two").write_text(text * 2)
 pathlib.Path("records/count.json").write_text(json.dumps({"stamp": stamp}))
 pathlib.Path("metrics.json").write_text(json.dumps({"rows": len(text.splitlines())}))
 print("counted", flush=True)
@@ -150,23 +154,96 @@ def test_an_output_that_was_lost_or_edited_comes_back(repo: Path) -> None:
     assert (repo / "metrics.json").is_file()
 
 
-def test_push_fetch_and_get_from_a_revision(repo: Path, tmp_path: Path) -> None:
+def test_push_and_fetch(repo: Path) -> None:
     dvc.reproduce(repo)
     git.commit(repo, "Run", ["."])
-    git.tag(repo, "model/v1", "First")
     assert dvc.push(repo, run_cache=True) >= 2
     old = dvc.pointer_md5(repo / "data/table.csv.dvc")
     table(repo, "x\n1\n2\n")
     dvc.reproduce(repo)
     shutil.rmtree(repo / ".dvc/cache")
-    dvc.get_from_rev(repo, "big.bin", "model/v1", tmp_path / "got.bin")
-    assert (tmp_path / "got.bin").read_bytes() == b"x\n1\n" * 3
     assert old is not None
     assert not dvc.cache_has(repo, old)
     assert dvc.fetch(repo, old)
     assert not dvc.fetch(repo, "0" * 32)
     dvc.restore_file(repo, old, repo / "data/table.csv")
     assert (repo / "data/table.csv").read_text() == "x\n1\n"
+
+
+def folder_md5(repo: Path) -> str:
+    md5 = dvc.output_md5((repo / "dvc.lock").read_bytes(), "parts")
+    assert md5 is not None
+    assert md5.endswith(".dir")
+    return md5
+
+
+def content(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+def test_an_earlier_folder_comes_from_the_remote(repo: Path, tmp_path: Path) -> None:
+    dvc.reproduce(repo)
+    md5 = folder_md5(repo)
+    assert dvc.share(repo) >= 4
+    assert dvc.share(repo) == 0
+    table(repo, "x\n1\n2\n")
+    dvc.reproduce(repo)
+    assert folder_md5(repo) != md5
+    shutil.rmtree(repo / ".dvc/cache")
+    dvc.bring_folder(repo, md5, tmp_path / "got")
+    assert content(tmp_path / "got") == {"one": "x\n1\n", "deep/two": "x\n1\nx\n1\n"}
+
+
+@pytest.mark.parametrize("which", ["the list", "a file"])
+def test_what_the_cache_holds_damaged_is_fetched_again(
+    repo: Path, tmp_path: Path, which: str
+) -> None:
+    dvc.reproduce(repo)
+    dvc.share(repo)
+    md5 = folder_md5(repo)
+    damaged = md5 if which == "the list" else dvc.file_md5(repo / "parts/one")
+    kept = dvc.cached_file(repo, damaged)
+    assert kept
+    kept.chmod(0o644)
+    kept.write_text("[]")
+    dvc.bring_folder(repo, md5, tmp_path / "got")
+    assert content(tmp_path / "got") == content(repo / "parts")
+    stored = repo / ".dvc-store/files/md5" / damaged[:2] / damaged[2:]
+    for path in (kept, stored):
+        path.chmod(0o644)
+        path.write_text("[]")
+    with pytest.raises(ToolFailed, match="list of its files" if which == "the list" else "one"):
+        dvc.bring_folder(repo, md5, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_share_takes_lost_outputs_from_the_working_tree(repo: Path, tmp_path: Path) -> None:
+    dvc.reproduce(repo)
+    md5 = folder_md5(repo)
+    shutil.rmtree(repo / ".dvc/cache/files")
+    dvc.share(repo)
+    assert dvc.status(repo) == {}
+    shutil.rmtree(repo / ".dvc/cache/files")
+    dvc.bring_folder(repo, md5, tmp_path / "got")
+    assert content(tmp_path / "got") == content(repo / "parts")
+
+
+def test_share_without_a_remote_and_with_one_that_fails(repo: Path) -> None:
+    dvc.reproduce(repo)
+    (repo / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    assert dvc.share(repo) == 0
+    dvc.remote_add_default(repo, "store")
+    shutil.rmtree(repo / "store")
+    (repo / "store").write_text("a file where the remote's folder was")
+    with pytest.raises(ToolFailed) as caught:
+        dvc.share(repo)
+    assert caught.value.why
+
+
+@pytest.mark.parametrize("lock", [None, b"", b"[]", b"stages: {a: 1}", b"a: [", b"stages: {a: {}}"])
+def test_half_a_lock_has_no_output(lock: bytes | None) -> None:
+    assert dvc.output_md5(lock, "package") is None
 
 
 def test_pull_brings_a_deleted_cache_back(repo: Path) -> None:
@@ -180,15 +257,13 @@ def test_pull_brings_a_deleted_cache_back(repo: Path) -> None:
     assert (repo / "data/table.csv").read_text() == "x\n1\n"
 
 
-def test_cache_deleted_and_no_remote_copy(repo: Path, tmp_path: Path) -> None:
+def test_cache_deleted_and_no_remote_copy(repo: Path) -> None:
     shutil.rmtree(repo / ".dvc/cache")
     (repo / "data/table.csv").unlink()
     with pytest.raises(ToolFailed) as caught:
         dvc.pull(repo)
     assert "data/table.csv" in caught.value.what
     assert "dvc pull" in caught.value.next_step
-    with pytest.raises(ToolFailed):
-        dvc.get_from_rev(repo, "data/table.csv", "HEAD", tmp_path / "got")
     with pytest.raises(ToolFailed, match="does not hold"):
         dvc.restore_file(repo, "0" * 32, repo / "data/table.csv")
     assert not (repo / "data/table.csv").exists()

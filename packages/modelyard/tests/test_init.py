@@ -171,6 +171,48 @@ def test_bad_input_leaves_nothing_behind(
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.parametrize(
+    ("target", "options", "step"),
+    [
+        ("chrun", {}, "modelyard init NEW --data TABLE --target churn"),
+        ("zzz", {}, "modelyard init NEW --data TABLE --target COLUMN"),
+        ("empty", {}, "name another column: modelyard init NEW --data TABLE --target COLUMN"),
+        (
+            "churn",
+            {"data": {"id": "customer"}},
+            "modelyard init NEW --data TABLE --target churn -S data.id=VALUE",
+        ),
+        (
+            "churn",
+            {"data": {"task": "regression"}},
+            "modelyard init NEW --data TABLE --target churn -S data.task=auto",
+        ),
+    ],
+)
+def test_the_next_command_is_one_of_init(
+    tmp_path: Path, target: str, options: dict[str, dict[str, str]], step: str
+) -> None:
+    """There is no modelyard.yaml yet that a person could edit."""
+    source = tmp_path / "table 1.csv"
+    rows = "".join(f"{i},{'yes' if i % 3 else 'no'},{i * 7 % 11},\n" for i in range(60))
+    source.write_text("customer_id,churn,calls,empty\n" + rows)
+    new = tmp_path / "new"
+    with pytest.raises(DataInvalid) as caught:
+        init(new, source, target, stages=line.stages, sections=options)
+    expected = step.replace("NEW", str(new)).replace("TABLE", f"'{source}'")
+    assert caught.value.next_step == expected
+    assert not new.exists()
+
+
+def test_adopt_names_the_nearest_target_too(table: Path, tmp_path: Path) -> None:
+    git.init(tmp_path)
+    with pytest.raises(DataInvalid) as caught:
+        init(tmp_path, table, "chrun", stages=line.stages, adopt=True)
+    call_again = f"modelyard init {tmp_path} --adopt --data {table} --target churn"
+    assert caught.value.next_step == call_again
+    assert [path.name for path in tmp_path.iterdir()] == [".git"]
+
+
 def test_names_that_cannot_be(table: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be a project's name"):
         make(tmp_path / "x", table, name="9 lives")

@@ -11,8 +11,10 @@ import pytest
 from handmade import write_package
 
 from modelyard.errors import DataInvalid, ModelyardError, UsageError
-from modelyard.watch import blocks
+from modelyard.watch import blocks, source, texts
 from modelyard.watch.predict import predict
+from modelyard.watch.source import open_table
+from modelyard_serve.contract import read_golden
 from modelyard_serve.scorer import Scorer
 
 
@@ -41,22 +43,29 @@ def table(rows: int, seed: int = 0) -> pl.DataFrame:
     return frame
 
 
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks so small that a table of some thousand rows has several."""
+    monkeypatch.setattr(source, "ROWS", 4000)
+    monkeypatch.setattr(source, "READ_ROWS", 8000)
+    monkeypatch.setattr(texts, "BYTES", 200_000)
+
+
 def as_the_endpoint(package: Path, frame: pl.DataFrame) -> tuple[list[str], np.ndarray]:
     scores = Scorer(package).score_rows(frame.to_dicts())
     return scores.labels.tolist(), scores.outputs
 
 
-@pytest.mark.parametrize("source", ["t.csv", "t.tsv", "t.parquet", "t.csv.gz"])
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet", "t.csv.gz"])
 @pytest.mark.parametrize("output", ["out.csv", "out.tsv", "out.parquet"])
-def test_equal_to_the_endpoint(tmp_path: Path, package: Path, source: str, output: str) -> None:
+def test_equal_to_the_endpoint(tmp_path: Path, package: Path, name: str, output: str) -> None:
     frame = table(300)
-    path = tmp_path / source
-    if source.endswith(".parquet"):
+    path = tmp_path / name
+    if name.endswith(".parquet"):
         frame.write_parquet(path)
-    elif source.endswith(".gz"):
+    elif name.endswith(".gz"):
         path.write_bytes(gzip.compress(frame.write_csv().encode()))
     else:
-        frame.write_csv(path, separator="\t" if source.endswith("tsv") else ",")
+        frame.write_csv(path, separator="\t" if name.endswith("tsv") else ",")
     summary = predict(package, path, tmp_path / "made" / output)
     made = tmp_path / "made" / output
     separator = "\t" if output.endswith("tsv") else ","
@@ -86,11 +95,10 @@ def test_blocks_give_what_the_whole_gives(
     frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path, row_group_size=7000)
     whole, parts = tmp_path / f"whole.{output}", tmp_path / f"parts.{output}"
     one = predict(package, path, whole)
-    monkeypatch.setattr(blocks.each, "__kwdefaults__", blocks.each.__kwdefaults__ | {"large": 1})
-    monkeypatch.setattr(blocks, "ROWS", 4000)
-    seen = [block.start for block in blocks.each(path)]
-    assert len(seen) > 3
-    two = predict(package, path, parts)
+    small_blocks(monkeypatch)
+    assert len(list(open_table(path, "auto", "auto").blocks())) > 3
+    two = predict(package, path, parts, workers=2)
+    assert (one.workers, two.workers) == (1, 2)
     assert two.rows == one.rows == 25_000
     read = pl.read_csv if output == "csv" else pl.read_parquet
     assert read(parts).equals(read(whole))
@@ -193,18 +201,45 @@ def test_bad_calls(tmp_path: Path, package: Path) -> None:
 def test_a_surprise_in_a_late_block_starts_again(
     tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A word in a column of numbers, far down: what was written is forgotten, all is read whole."""
+    """A word in a column of numbers, far down: what was written is dropped, all rows are asked."""
     frame = table(30_000)
     path = tmp_path / "t.csv"
     odd = frame.with_columns(pl.col("distance").cast(pl.String))
     odd[29_000, "distance"] = "n/a"
     odd.write_csv(path)
-    monkeypatch.setattr(blocks.each, "__kwdefaults__", blocks.each.__kwdefaults__ | {"large": 1})
-    monkeypatch.setattr(blocks, "ROWS", 4000)
-    with pytest.raises(blocks.ReadWhole):
-        list(blocks.each(path, numbers={"distance"}))
+    small_blocks(monkeypatch)
     assert predict(package, path, tmp_path / "out.parquet").rows == 30_000
     frame[29_000, "distance"] = None
     labels, _ = as_the_endpoint(package, frame)
     assert pl.read_parquet(tmp_path / "out.parquet")["prediction"].to_list() == labels
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out.parquet", "t.csv"]
+
+
+def test_trees_answer_to_the_bit_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are sorted for the trees' sake and cut into blocks; each keeps its own score."""
+    trees = Path(__file__).parents[3] / "contract/format-1"
+    rows = read_golden(trees).rows
+    random = np.random.default_rng(3)
+    rows = [rows[place] for place in random.integers(0, len(rows), 9000)]
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    frame.write_parquet(tmp_path / "t.parquet")
+    small_blocks(monkeypatch)
+    summary = predict(trees, tmp_path / "t.parquet", tmp_path / "o.parquet", workers=1)
+    made = pl.read_parquet(tmp_path / "o.parquet")
+    scores = Scorer(trees).score_rows(rows)
+    assert (made.select(summary.columns[1:]).to_numpy() == scores.outputs).all()
+    assert made["prediction"].to_list() == scores.labels.tolist()
+    alone = np.concatenate([Scorer(trees).score_rows([row]).outputs for row in rows[:20]])
+    assert (scores.outputs[:20] == alone).all()
+
+
+def test_a_wide_table_is_read_in_fewer_rows(
+    tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(1000).write_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr(source, "CELLS", 700)
+    blocks_read = list(open_table(tmp_path / "t.parquet", "auto", "auto").blocks())
+    assert [len(block) for block in blocks_read] == [100] * 10
+    assert predict(package, tmp_path / "t.parquet", tmp_path / "o.csv", workers=1).rows == 1000

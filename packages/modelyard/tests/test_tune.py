@@ -139,7 +139,7 @@ def test_a_study_in_which_every_trial_fails_says_why(
 ) -> None:
     here = make(tmp_path / "fail", tune={**FAST, "trials": 2})
     # An out-of-fold array that cannot be read by the workers: every fit fails.
-    from modelyard.stages import tune as stage
+    from modelyard.stages.tune import search as stage
 
     monkeypatch.setattr(stage, "fitter", failing_fitter)
     with pytest.raises(ModelyardError, match="No trial could be completed") as caught:

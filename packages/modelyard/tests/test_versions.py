@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import polars as pl
 import pytest
 
 from modelyard import line, project
+from modelyard.cli import invoke
 from modelyard.errors import DataInvalid, LockHeld, ModelyardError, ToolFailed, UsageError
 from modelyard.project import Project
 from modelyard.records import write_json
@@ -244,7 +246,12 @@ def test_a_table_that_does_not_fit_is_refused_with_exit_code_4(
     assert state(here) == before
 
 
-def test_a_schema_change_can_be_accepted(here: Project, tmp_path: Path) -> None:
+def test_a_schema_change_can_be_accepted(
+    here: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     wider = tmp_path / "wider.csv"
     wider.write_text(
         V1.replace("churn\n", "churn,age\n")
@@ -255,6 +262,11 @@ def test_a_schema_change_can_be_accepted(here: Project, tmp_path: Path) -> None:
         add(here, wider, "Wider")
     add(here, wider, "Wider", allow_schema_change=True)
     assert compare(here, "v1", "v2").columns_added == ("age",)
+    monkeypatch.chdir(here.root)
+    assert invoke(["data", "diff", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema_changes"] == ["age: new column"]
+    assert document["columns_added"] == ["age"]
 
 
 def test_the_same_table_is_no_new_version(here: Project, tmp_path: Path, november: Path) -> None:

@@ -81,6 +81,23 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
+def category_codes(feature: Feature) -> dict[str | None, float]:
+    """A category's code by its canonical spelling; None is missing, any other text is 0."""
+    codes: dict[str | None, float] = {
+        level: float(code) for code, level in enumerate(feature.levels, start=1)
+    }
+    codes[None] = math.nan
+    return codes
+
+
+def boolean_words(feature: Feature) -> dict[str, float]:
+    """What counts as false and as true, in lower case; the column's own spellings come last."""
+    words = dict.fromkeys(FALSE_WORDS, 0.0) | dict.fromkeys(TRUE_WORDS, 1.0)
+    if len(feature.levels) == 2:
+        words |= {feature.levels[0].lower(): 0.0, feature.levels[1].lower(): 1.0}
+    return words
+
+
 def date_parts(moments: NDArray[np.datetime64], parts: Sequence[str]) -> Matrix:
     """Take datetime64[us] apart; NaT gives NaN in every part. Shape (rows, parts)."""
     out = np.empty((len(moments), len(parts)), dtype=np.float64)
@@ -155,9 +172,7 @@ def _booleans(feature: Feature, values: Column) -> Matrix:
     out = np.empty(len(values), dtype=np.float64)
     bad: list[Problem] = []
     total = 0
-    words = dict.fromkeys(FALSE_WORDS, 0.0) | dict.fromkeys(TRUE_WORDS, 1.0)
-    if len(feature.levels) == 2:
-        words |= {feature.levels[0].lower(): 0.0, feature.levels[1].lower(): 1.0}
+    words = boolean_words(feature)
     for row, value in enumerate(values):
         if value is None or (isinstance(value, float) and math.isnan(value)):
             out[row] = np.nan
@@ -177,10 +192,7 @@ def _booleans(feature: Feature, values: Column) -> Matrix:
 
 
 def _categories(feature: Feature, values: Column) -> Matrix:
-    codes: dict[Any, float] = {
-        level: float(code) for code, level in enumerate(feature.levels, start=1)
-    }
-    codes[None] = math.nan
+    codes = category_codes(feature)
     out = np.empty(len(values), dtype=np.float64)
     lookup = codes.get
     for row, value in enumerate(values):
@@ -235,7 +247,12 @@ def _moment(value: Any, time_format: str | None) -> datetime | None:
                 return None
         value = parsed
     if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        if value.tzinfo is None:
+            return value
+        try:
+            return value.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:  # in the year 1 or 9999, moved out of the calendar
+            return None
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
     return None

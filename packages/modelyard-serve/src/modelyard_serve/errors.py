@@ -27,6 +27,15 @@ class ServeError(Exception):
         super().__init__(detail)
         self.detail = detail
 
+    def as_problem(self) -> dict[str, Any]:
+        """The error as an RFC 9457 problem document."""
+        return {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+
 
 class PackageError(ServeError):
     """The model package is not whole, not ours, or of a FORMAT that this reader does not know."""
@@ -38,6 +47,12 @@ class GoldenError(PackageError):
     """The packed samples no longer give the packed answers."""
 
     title = "The model does not reproduce its golden samples"
+
+
+class SettingsError(ServeError):
+    """The environment asks for something that the server cannot do."""
+
+    title = "The server's settings cannot be used"
 
 
 class InputError(ServeError):
@@ -52,12 +67,8 @@ class InputError(ServeError):
         super().__init__(detail)
 
     def as_problem(self) -> dict[str, Any]:
-        """The error as an RFC 9457 problem document."""
-        return {
-            "type": "about:blank",
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
+        """The error as an RFC 9457 problem document that names rows and columns."""
+        return super().as_problem() | {
             "problems": [problem._asdict() for problem in self.problems],
             "problems_total": self.total,
         }
@@ -68,3 +79,52 @@ class BodyError(ServeError):
 
     status = 400
     title = "The body cannot be read"
+
+
+class UnauthorizedError(ServeError):
+    """The request carries no API key that the server knows."""
+
+    status = 401
+    title = "An API key is needed"
+
+
+class UnknownModelError(ServeError):
+    """The address names a model or a version that this server does not hold."""
+
+    status = 404
+    title = "There is no such model here"
+
+
+class AcceptError(ServeError):
+    """The client accepts no form that the route can answer in."""
+
+    status = 406
+    title = "No acceptable form of answer"
+
+
+class TooLargeError(ServeError):
+    """More bytes or more rows than the server takes in one request."""
+
+    status = 413
+    title = "The request is too large"
+
+
+class MediaTypeError(ServeError):
+    """The body's Content-Type is none that the route reads."""
+
+    status = 415
+    title = "The body's type is not supported"
+
+
+class TooManyError(ServeError):
+    """The caller sends more requests a second than it may."""
+
+    status = 429
+    title = "Too many requests"
+
+
+class NotReadyError(ServeError):
+    """The server is draining: it answers what it has and takes nothing new."""
+
+    status = 503
+    title = "The server is not ready"

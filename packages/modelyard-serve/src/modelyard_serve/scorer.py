@@ -26,6 +26,7 @@ from modelyard_serve.errors import GoldenError, InputError, PackageError
 
 INPUT = "matrix"
 OUTPUT = "scores"
+_OUTPUTS = [OUTPUT]
 
 
 class Scores(msgspec.Struct, frozen=True):
@@ -93,11 +94,15 @@ class Scorer:
 
     def score_matrix(self, matrix: Matrix) -> Scores:
         """Score an encoded matrix, shape (rows, manifest.width)."""
-        if len(matrix) == 0:
-            outputs = np.empty((0, max(1, len(self._classes))), dtype=np.float64)
-        else:
-            outputs = np.asarray(self._session.run([OUTPUT], {INPUT: matrix})[0])
+        outputs = self.outputs(matrix)
         return Scores(outputs, self.decide(outputs))
+
+    def outputs(self, matrix: Matrix) -> NDArray[np.float64]:
+        """The graph's answer alone, shape (rows, classes) or (rows, 1)."""
+        if len(matrix) == 0:
+            return np.empty((0, max(1, len(self._classes))), dtype=np.float64)
+        found: NDArray[np.float64] = self._session.run(_OUTPUTS, {INPUT: matrix})[0]
+        return found
 
     def decide(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
         """Apply the decision rule: the threshold (binary), the largest (multiclass), or nothing."""

@@ -87,12 +87,17 @@ class NotAProject(ModelyardError):
     name = "not-a-project"
 
 
+def closest(word: str, words: Iterable[str]) -> str | None:
+    """Return the closest of `words`, or None where none is close."""
+    lowered = {entry.lower(): entry for entry in words}
+    found = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[found[0]] if found else None
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """Return ", did you mean X?" for the closest of `words`, or an empty string."""
-    pool = list(words)
-    lowered = {entry.lower(): entry for entry in pool}
-    found = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.5)
-    return f", did you mean {lowered[found[0]]!r}?" if found else ""
+    found = closest(word, words)
+    return f", did you mean {found!r}?" if found is not None else ""
 
 
 def capped(items: Iterable[object], shown: int = SHOWN) -> str:

@@ -351,7 +351,7 @@ def _after(
                 f"To move back: modelyard rollback v{past}"
             )
         else:
-            released = releases.release(here, verdict, run_id, origin, why=why)
+            released = releases.release(here, verdict, run_id, origin, why=why, say=say)
             if released:
                 say(f"release: {released.model} v{released.version} is the champion")
     html.write(here, {"lineage": origin.tags() | {"modelyard.run_id": run_id}}, pictures)

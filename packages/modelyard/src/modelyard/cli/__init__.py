@@ -33,6 +33,7 @@ COMMANDS = {
     "run": "Run the line: ingest, split, tune, train, evaluate, pack, gate, release.",
     "runs": "List the runs, best first.",
     "predict": "Score a table with the champion.",
+    "serve": "Serve the champion over HTTP, with a page to try it.",
     "drift": "Compare a table with the champion's training data.",
     "data": "Data versions: add, log, diff, checkout.",
     "trace": "Walk from a commit, run, package digest or data version to all the others.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from msgspec.structs import asdict
 
 from modelyard import project
 from modelyard.cli import show
@@ -74,7 +75,7 @@ def diff(old: str, new: str, as_json: bool) -> None:
         old, new = old or older, new or newer
     found = compare(here, old, new)
     if as_json:
-        show.as_json(found)
+        show.as_json(asdict(found) | {"schema_changes": found.schema_changes})
         return
     print_diff(old, new, found)
 

@@ -45,6 +45,7 @@ def adopt(
     name: str,
     sections: Mapping[str, Mapping[str, Any]],
     dry_run: bool,
+    call: str,
 ) -> InitReport:
     """See `init`: the same, in a folder of a git repository.
 
@@ -61,7 +62,7 @@ def adopt(
     table = data.absolute()
     inside = table.is_relative_to(root)
     path = table.relative_to(root).as_posix() if inside else f"data/raw/{data.name}"
-    made = plan(name, data, target, path=path, stages=stages, sections=sections)
+    made = plan(name, data, target, path=path, stages=stages, sections=sections, call=call)
     changes = _compare(root, made, table, inside)
     if changes.conflicts:
         raise UsageError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from modelyard.errors import UsageError
 from modelyard.render import messages
+from modelyard.scaffold import advice
 from modelyard.scaffold.adopt import adopt as adopt_folder
 from modelyard.scaffold.plan import Plan, plan, project_name
 from modelyard.scaffold.report import InitReport, Stages
@@ -49,6 +50,7 @@ def init(
     root = Path(folder).absolute()
     sections = sections or {}
     name = name or sections.get("project", {}).get("name")
+    call = advice.command(folder, data, adopt=adopt)
     if adopt:
         return adopt_folder(
             root,
@@ -58,11 +60,12 @@ def init(
             name=project_name(root, name),
             sections=sections,
             dry_run=dry_run,
+            call=call,
         )
     name = project_name(root, name)
     _refuse_taken(root, name)
     path = str(sections.get("data", {}).get("path") or f"data/raw/{data.name}")
-    made = plan(name, data, target, path=path, stages=stages, sections=sections)
+    made = plan(name, data, target, path=path, stages=stages, sections=sections, call=call)
     report = InitReport(
         root,
         name,

@@ -13,12 +13,14 @@ from modelyard.errors import UsageError, capped
 from modelyard.render import files, locks
 from modelyard.render.pipeline import StageSpec, dvc_yaml
 from modelyard.render.project_file import project_file
+from modelyard.scaffold.advice import advising
 from modelyard.settings import Settings
 
 if TYPE_CHECKING:
     import polars as pl
 
     from modelyard.records import Schema
+    from modelyard.tables.reading import Raw
     from modelyard.tables.suggest import Suggestion
 
 Inferred = tuple[str, str, str]
@@ -50,6 +52,7 @@ def plan(
     path: str,
     stages: Callable[[str], Sequence[StageSpec]],
     sections: Mapping[str, Mapping[str, Any]],
+    call: str,
 ) -> Plan:
     """Read the table, infer the settings, render the files. Writes nothing.
 
@@ -57,22 +60,46 @@ def plan(
         path: where the table will lie, relative to the project.
         stages: the line's table of stages, for a raw table at a path.
         sections: section -> key -> value, which win over what is inferred.
+        call: the command that asked, as far as its table, for what to type next.
 
     Raises:
         UsageError: the table does not exist; a section or key is unknown or makes no sense.
         DataInvalid: the table cannot be read or learned from (the target is absent, ...).
     """
     from modelyard.tables.reading import read_table
+
+    told = sections.get("data", {})
+    with advising(call, target):
+        raw = read_table(
+            table,
+            encoding=str(told.get("encoding", "auto")),
+            delimiter=str(told.get("delimiter", "auto")),
+        )
+    with advising(call, target, raw.frame.columns):
+        settings, inferred = _settings(name, raw, target, path, sections)
+    reasons = _by_key(inferred)
+    texts = {
+        project.FILE: project_file(settings, reasons),
+        project.OVERRIDES: project.overrides_text({}),
+        "dvc.yaml": dvc_yaml(stages(path)),
+        ".gitignore": files.gitignore(),
+        ".dvcignore": files.dvcignore(),
+        ".gitattributes": files.gitattributes(),
+        "README.md": files.readme(settings, rows=len(raw.frame), columns=raw.frame.width),
+        "requirements.lock": locks.requirements_lock(),
+    }
+    return Plan(settings, tuple(inferred), texts, len(raw.frame), raw.frame.width)
+
+
+def _settings(
+    name: str, raw: Raw, target: str, path: str, sections: Mapping[str, Mapping[str, Any]]
+) -> tuple[Settings, list[Inferred]]:
+    """The sections' keys, over what the table suggests; and what was inferred."""
     from modelyard.tables.schema import infer
     from modelyard.tables.suggest import suggest
 
     told = dict(sections.get("data", {}))
     told.pop("path", None)
-    raw = read_table(
-        table,
-        encoding=str(told.get("encoding", "auto")),
-        delimiter=str(told.get("delimiter", "auto")),
-    )
     found = suggest(raw.frame, target, delimiter=raw.delimiter)
     inferred: list[Inferred] = [
         ("table", f"{len(raw.frame):,} rows, {raw.frame.width} columns", _form(raw))
@@ -91,18 +118,7 @@ def plan(
         inferred.append(
             ("split.seed", str(seed), "of 64 seeds, the one whose sides are most alike")
         )
-    reasons = _by_key(inferred)
-    texts = {
-        project.FILE: project_file(settings, reasons),
-        project.OVERRIDES: project.overrides_text({}),
-        "dvc.yaml": dvc_yaml(stages(path)),
-        ".gitignore": files.gitignore(),
-        ".dvcignore": files.dvcignore(),
-        ".gitattributes": files.gitattributes(),
-        "README.md": files.readme(settings, rows=len(raw.frame), columns=raw.frame.width),
-        "requirements.lock": locks.requirements_lock(),
-    }
-    return Plan(settings, tuple(inferred), texts, len(raw.frame), raw.frame.width)
+    return settings, inferred
 
 
 def project_name(folder: Path, wanted: str | None) -> str:
@@ -139,7 +155,7 @@ def _by_key(inferred: Sequence[Inferred]) -> dict[str, str]:
     return {key: capped(whys, 5) for key, whys in found.items()}
 
 
-def _form(raw: Any) -> str:
+def _form(raw: Raw) -> str:
     if raw.encoding == "parquet":
         return "read as Parquet"
     return f"read as {raw.encoding}, delimiter {raw.delimiter!r}"

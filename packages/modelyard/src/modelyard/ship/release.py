@@ -1,14 +1,17 @@
-"""release: the alias moves, the audit line is written, the release commit is tagged.
+"""release: the files are pushed, the alias moves, the audit is written, the commit is tagged.
 
-Each step is safe to repeat: a release that was killed half-way is completed by the next run.
+What others will be led to is pushed before anything leads to it. Each step is safe to repeat: a
+release that was killed half-way is completed by the next run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
 
+from modelyard.errors import ToolFailed
 from modelyard.project import Project
 from modelyard.records import (
     AuditLine,
@@ -23,18 +26,29 @@ from modelyard.records import (
 from modelyard.registry import champion
 from modelyard.registry.lineage import OWN_FILES, Lineage
 from modelyard.ship.track import open_store
-from modelyard.tools import git, mlflow
+from modelyard.tools import dvc, git, mlflow
 
 ALIAS = "champion"
 
 
 def release(
-    project: Project, verdict: GateRecord, run_id: str, origin: Lineage, *, why: str = ""
+    project: Project,
+    verdict: GateRecord,
+    run_id: str,
+    origin: Lineage,
+    *,
+    why: str = "",
+    say: Callable[[str], None] = lambda line: None,
 ) -> ChampionRecord | None:
     """Make the candidate the champion; returns None where it was already.
 
+    Args:
+        why: the reason that the audit line carries.
+        say: called with one line of text where something is left to the person.
+
     Raises:
-        ToolFailed: git or the registry refused; running again goes on from there.
+        ToolFailed: git, the registry or DVC's remote refused; running again goes on from there.
+            Without the remote nothing has moved yet.
     """
     now = champion.current(project)
     digest = verdict.candidate_digest
@@ -42,6 +56,7 @@ def release(
     same = now is not None and now.model_digest == verdict.model_digest
     if now is not None and same and champion.is_whole(project, now):
         return None
+    _share(project, now, say)
     packed = read_json(project.record("pack"), PackRecord)
     evaluation = read_json(project.record("evaluate"), EvaluateRecord)
     store = open_store(project)
@@ -127,6 +142,27 @@ def note(
 def present(project: Project, names: tuple[str, ...]) -> list[str]:
     """Those of `names` that exist in the project."""
     return [name for name in names if (project.root / name).exists()]
+
+
+def _share(project: Project, now: ChampionRecord | None, say: Callable[[str], None]) -> None:
+    """Push data, model and package, so that the release's tag leads to them from anywhere."""
+    remote = dvc.default_remote(project.root)
+    if remote is None:
+        say(
+            "warning: there is no DVC remote, so the release's files stay on this machine; "
+            "to share them: dvc remote add -d NAME URL ; dvc push --all-tags"
+        )
+        return
+    try:
+        dvc.share(project.root)
+    except ToolFailed as error:
+        stays = f"Champion v{now.version} stays" if now else "There is no champion yet"
+        raise ToolFailed(
+            f"Nothing was released: the files could not be pushed to the DVC remote {remote!r}.",
+            why=f"{error.why.rstrip('.')}. {stays}; the candidate waits in package/.",
+            next_step="dvc push, to see that it works ; modelyard run, which goes on from here "
+            "(with --no-release it does without)",
+        ) from error
 
 
 def _version(project: Project, registered: str, digest: str) -> str:

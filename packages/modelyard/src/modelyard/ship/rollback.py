@@ -52,14 +52,15 @@ def rollback(project: Project, version: str = "", *, why: str = "") -> ChampionR
                 why=f"It became the champion at {now.since}.",
                 next_step="modelyard runs, which shows the others",
             )
-        package = champion.package_of(project, wanted, target.package_digest)
+        stays = f"The package of v{wanted} cannot be used; the champion stays v{now.version}."
         try:
+            package = champion.package_of(project, wanted, target.package_digest)
             Scorer(package).check_golden()
         except ServeError as error:
+            raise ModelyardError(stays, why=error.detail, next_step="modelyard doctor") from error
+        except ModelyardError as error:
             raise ModelyardError(
-                f"The package of v{wanted} cannot be used; the champion stays v{now.version}.",
-                why=error.detail,
-                next_step="dvc pull ; modelyard rollback",
+                stays, why=f"{error.what} {error.why}", next_step=error.next_step
             ) from error
         content = git.show(project.root, f"model/v{wanted}:{MOVED[0]}")
         if content is None:

@@ -1,1 +1,4 @@
-"""One file a stage: a function `(project) -> Record`; files in, files out. They know no sibling."""
+"""One file or folder a stage: a function `(project) -> Record`; files in, files out.
+
+They know no sibling.
+"""

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from modelyard.errors import DataInvalid, ModelyardError, UsageError
+from modelyard.errors import DataInvalid, UsageError
 from modelyard.models.matrix import build
-from modelyard.watch import blocks, signature
+from modelyard.watch.blocks import ReadWhole
+from modelyard.watch.columns import Odd
+from modelyard.watch.crew import Crew, usable_cpus
 from modelyard.watch.findings import Findings
+from modelyard.watch.misfits import report
+from modelyard.watch.output import Output
+from modelyard.watch.scoring import Answer, Plan, Result, Scoring, open_package
+from modelyard.watch.source import Block, Table, WholeTable, open_table
+from modelyard.watch.survey import guess, survey
+from modelyard.watch.texts import TextTable
 from modelyard_serve.contract import Manifest
-from modelyard_serve.errors import InputError, PackageError
+from modelyard_serve.errors import InputError
 from modelyard_serve.scorer import Scorer, Scores
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 PREDICTION = "prediction"
 
+__all__ = ["PredictSummary", "number_names", "open_package", "predict", "scores_of"]
+
 _THREADS = 2
 _SLICE = 8192
+
+Scored = tuple[Answer, Result]
 
 
 class PredictSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +50,13 @@ class PredictSummary(msgspec.Struct, frozen=True, kw_only=True):
     package_digest: str
     counts: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    workers: int = 1
+
+    @property
+    def rows_per_second(self) -> float:
+        """The pace of the whole command, opening the package included."""
+        return self.rows / max(self.seconds, 1e-9)
 
 
 def predict(
@@ -46,41 +67,162 @@ def predict(
     encoding: str = "auto",
     delimiter: str = "auto",
     missing: Iterable[str] = (),
+    workers: int | None = None,
+    progress: Callable[[int, float], None] | None = None,
 ) -> PredictSummary:
     """Score `source` with a package and write `destination` (CSV, TSV or Parquet by its suffix).
 
     The output has the source's columns and order of rows, then `prediction` and, for classes, the
-    probability `p_<class>` of each; a name that the source uses gets a `_`. Large tables are read,
-    scored and written in blocks. The output is written whole or not at all.
+    `p_<class>` of each; a name that the source uses gets a `_`. Rows are read, scored and
+    written in blocks, so that memory does not grow with the table. The output is written whole or
+    not at all.
 
     Args:
         encoding, delimiter, missing: as in the data section of modelyard.yaml.
+        workers: processes that score, one thread each; the processors that may be used by default.
+            A table of one block is scored in this process.
+        progress: called with the rows written so far and the seconds since the start.
 
     Raises:
         UsageError: no such table, an output of another suffix, or the table itself as output.
         DataInvalid: a column of the signature is lost, or a value is not of its type.
-        ModelyardError: the package cannot be used.
+        ModelyardError: the package cannot be used, or the output not be written.
     """
+    began = time.monotonic()
     source, destination = Path(source), Path(destination)
     _refuse_destination(source, destination)
-    scorer = open_package(package)
+    workers = usable_cpus() if workers is None else workers
+    if workers < 1:
+        raise UsageError(
+            f"{workers} workers cannot score anything.",
+            why="Each is a process that scores.",
+            next_step=f"modelyard predict {source} -o {destination} --workers 1",
+        )
+    run = _Run(package, open_package(package), source, destination, began, progress)
+    table = open_table(source, encoding, delimiter)
+    _refuse_nested(table, destination)
     tokens = tuple(missing)
     try:
-        return _predict(scorer, source, destination, encoding, delimiter, tokens, False)
-    except blocks.ReadWhole:
-        return _predict(scorer, source, destination, encoding, delimiter, tokens, True)
+        return run.attempts(table, tokens, workers)
+    except ReadWhole:
+        return run.attempts(WholeTable(source, encoding, delimiter), tokens, workers)
 
 
-def open_package(package: Path) -> Scorer:
-    """Open a model package. Raises ModelyardError where it cannot be used."""
-    try:
-        return Scorer(package)
-    except PackageError as error:
-        raise ModelyardError(
-            "The model package cannot be used.",
-            why=error.detail,
-            next_step="modelyard run, or name another one with --package",
-        ) from error
+class _Run:
+    """One call of `predict`, which may take several attempts."""
+
+    def __init__(
+        self,
+        package: Path,
+        scorer: Scorer,
+        source: Path,
+        destination: Path,
+        began: float,
+        progress: Callable[[int, float], None] | None,
+    ) -> None:
+        self.package = Path(package)
+        self.scorer = scorer
+        self.source = source
+        self.destination = destination
+        self.began = began
+        self.progress = progress
+
+    def attempts(self, table: Table, missing: tuple[str, ...], workers: int) -> PredictSummary:
+        """Score by what the first rows say; where others say otherwise, by what all rows say."""
+        with Output(self.destination) as output:
+            plan = self._plan(table, missing, output.separator)
+            try:
+                return self._score(table, plan, output, workers)
+            except Odd:
+                pass  # what was written is dropped with its file
+            numbers = number_names(self.scorer.manifest)
+            dtypes, styles = survey(table, numbers, missing)
+            plan = msgspec.structs.replace(plan, dtypes=dtypes, styles=styles, surveyed=True)
+            output.start_again()
+            return self._score(table, plan, output, workers)
+
+    def _plan(self, table: Table, missing: tuple[str, ...], out_separator: str) -> Plan:
+        text = isinstance(table, TextTable)
+        return Plan(
+            package=str(self.package.resolve()),
+            digest=self.scorer.digest,
+            added=tuple(_free_names(self.scorer.manifest, table.names)),
+            cells=table.cells,
+            names=tuple(table.names) if text else (),
+            separator=table.separator if isinstance(table, TextTable) else ",",
+            out_separator=out_separator,
+            missing=missing,
+            dtypes=guess(table) if isinstance(table, TextTable) and not out_separator else {},
+        )
+
+    def _score(self, table: Table, plan: Plan, output: Output, workers: int) -> PredictSummary:
+        manifest = self.scorer.manifest
+        findings = Findings(self.source.name)
+        counts = np.zeros(len(manifest.classes), dtype=np.int64)
+        rows = 0
+        output.header([*table.names, *plan.added])
+        with ExitStack() as stack:
+            scored, used = self._scored(table, plan, workers, stack)
+            for answer, result in scored:
+                if answer.status == "survey":
+                    raise Odd
+                if answer.status == "whole":
+                    raise ReadWhole
+                findings.add(report(answer.misfits, rows), rows)
+                output.add(result)
+                rows += answer.rows
+                counts += np.array(answer.counts, dtype=np.int64)
+                if self.progress is not None:
+                    self.progress(rows, time.monotonic() - self.began)
+        output.finish()
+        return PredictSummary(
+            rows=rows,
+            output=str(self.destination),
+            columns=plan.added,
+            package_digest=self.scorer.digest,
+            counts=dict(zip(manifest.classes, counts.tolist(), strict=True)),
+            warnings=findings.warnings(),
+            seconds=time.monotonic() - self.began,
+            workers=used,
+        )
+
+    def _scored(
+        self, table: Table, plan: Plan, workers: int, stack: ExitStack
+    ) -> tuple[Iterator[Scored], int]:
+        """Blocks scored, in order: here where there is only one, else by worker processes."""
+        blocks: Iterator[Block] = iter(table.blocks())
+        first = list(islice(blocks, 2))
+        blocks = chain(first, blocks)
+        if workers == 1 or len(first) < 2:
+            scoring = Scoring(plan, self.scorer)
+            return (scoring.score(block) for block in blocks), 1
+        crew = stack.enter_context(Crew(workers, plan))
+        features = {feature.name for feature in self.scorer.manifest.features}
+        return _by_crew(crew, blocks, plan, features), workers
+
+
+def _by_crew(
+    crew: Crew, blocks: Iterator[Block], plan: Plan, features: set[str]
+) -> Iterator[Scored]:
+    """Keep every process at work and as few blocks in memory as that takes."""
+    waiting: deque[tuple[Future[Scored], Block]] = deque()
+    for block in blocks:
+        sent = block
+        if isinstance(block, pl.DataFrame) and not plan.out_separator:
+            sent = block.select([name for name in block.columns if name in features])
+        waiting.append((crew.submit(sent), block))
+        if len(waiting) > crew.size + 1:
+            yield _whole(*waiting.popleft())
+    while waiting:
+        yield _whole(*waiting.popleft())
+
+
+def _whole(scored: Future[Scored], block: Block) -> Scored:
+    """A block's answer; to what a process added to a frame, the frame's own columns."""
+    answer, result = scored.result()
+    if isinstance(block, pl.DataFrame) and isinstance(result, pl.DataFrame):
+        return answer, block.with_columns(result.get_columns())
+    return answer, result
 
 
 def number_names(manifest: Manifest) -> frozenset[str]:
@@ -113,60 +255,9 @@ def scores_of(scorer: Scorer, frame: pl.DataFrame) -> Scores:
     )
 
 
-def _predict(
-    scorer: Scorer,
-    source: Path,
-    destination: Path,
-    encoding: str,
-    delimiter: str,
-    missing: tuple[str, ...],
-    whole: bool,
-) -> PredictSummary:
-    manifest = scorer.manifest
-    findings = Findings(source.name)
-    counts = dict.fromkeys(manifest.classes, 0)
-    names: list[str] = []
-    rows = 0
-    with _Output(destination) as output:
-        for block in blocks.each(
-            source,
-            encoding=encoding,
-            delimiter=delimiter,
-            numbers=number_names(manifest),
-            whole=whole,
-        ):
-            report = signature.fit(
-                block.frame, manifest, missing=missing, delimiter=block.delimiter
-            )
-            findings.add(report, block.start)
-            scores = scores_of(scorer, report.frame)
-            names = names or _free_names(manifest, block.frame)
-            output.add(block.frame.with_columns(_added(names, manifest, scores)))
-            rows += block.frame.height
-            for label, count in zip(*np.unique(scores.labels, return_counts=True), strict=True):
-                if manifest.classes:
-                    counts[str(label)] += int(count)
-    return PredictSummary(
-        rows=rows,
-        output=str(destination),
-        columns=tuple(names),
-        package_digest=scorer.digest,
-        counts=counts,
-        warnings=findings.warnings(),
-    )
-
-
-def _added(names: list[str], manifest: Manifest, scores: Scores) -> list[pl.Series]:
-    dtype = pl.String if manifest.classes else pl.Float64
-    made = [pl.Series(names[0], scores.labels.tolist(), dtype=dtype)]
-    for index, name in enumerate(names[1:]):
-        made.append(pl.Series(name, np.ascontiguousarray(scores.outputs[:, index])))
-    return made
-
-
-def _free_names(manifest: Manifest, frame: pl.DataFrame) -> list[str]:
+def _free_names(manifest: Manifest, names: Iterable[str]) -> list[str]:
     """The added columns' names, none of which the source uses."""
-    taken = set(frame.columns)
+    taken = set(names)
     found = []
     for wanted in (PREDICTION, *(f"p_{name}" for name in manifest.classes)):
         name = wanted
@@ -193,55 +284,18 @@ def _refuse_destination(source: Path, destination: Path) -> None:
         )
 
 
-class _Output:
-    """A file that appears when all blocks are written, and not before.
-
-    Parquet blocks are parts in a folder beside it until polars streams them into one file.
-    """
-
-    def __init__(self, destination: Path) -> None:
-        self.destination = destination
-        self.part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
-        self.folder = destination.with_name(f".{destination.name}.{os.getpid()}.parts")
-        self.kind = destination.suffix.lower()
-        self.parts: list[Path] = []
-
-    def __enter__(self) -> _Output:
-        try:
-            self.destination.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"The output {self.destination} cannot be written.",
-                why=str(error),
-                next_step="choose another place: -o scored.csv",
-            ) from error
-        self._clean()
-        return self
-
-    def add(self, frame: pl.DataFrame) -> None:
-        """Write one block."""
-        if self.kind == ".parquet":
-            self.folder.mkdir(exist_ok=True)
-            path = self.folder / f"{len(self.parts):06}.parquet"
-            frame.write_parquet(path, compression="lz4", statistics=False)
-        else:
-            path = self.part
-            separator = "\t" if self.kind == ".tsv" else ","
-            with path.open("ab") as file:
-                frame.write_csv(file, include_header=not self.parts, separator=separator)
-        self.parts.append(path)
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                if self.kind == ".parquet":
-                    pl.scan_parquet(self.parts, glob=False).sink_parquet(
-                        self.part, maintain_order=True
-                    )
-                self.part.replace(self.destination)
-        finally:
-            self._clean()
-
-    def _clean(self) -> None:
-        self.part.unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+def _refuse_nested(table: Table, destination: Path) -> None:
+    """Lists, structs and bytes have no form in CSV."""
+    if isinstance(table, TextTable) or destination.suffix.lower() == ".parquet":
+        return
+    odd = [
+        name
+        for name, dtype in table.schema.items()
+        if dtype.is_nested() or dtype == pl.Binary or dtype == pl.Object
+    ]
+    if odd:
+        raise UsageError(
+            f"The column {odd[0]!r} holds {table.schema[odd[0]]}, which CSV cannot hold.",
+            why="The output has the columns of the table.",
+            next_step=f"modelyard predict {table.path} -o {destination.with_suffix('.parquet')}",
+        )

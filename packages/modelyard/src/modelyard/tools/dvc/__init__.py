@@ -1,0 +1,60 @@
+"""DVC, in process.
+
+Light questions (pointers, the local cache: local.py) are answered without importing it; DVC itself
+is imported by the first call that needs it (session.py).
+"""
+
+from modelyard.tools.dvc.folders import bring_folder
+from modelyard.tools.dvc.local import (
+    Pointer,
+    cache_has,
+    cached_file,
+    default_remote,
+    file_md5,
+    is_set_up,
+    lock_hash,
+    output_md5,
+    pointer_md5,
+    read_pointer,
+    restore_file,
+)
+from modelyard.tools.dvc.pipeline import reproduce, status
+from modelyard.tools.dvc.repository import (
+    STORE,
+    add,
+    checkout,
+    fetch,
+    forget_state,
+    init,
+    pull,
+    push,
+    remote_add_default,
+    share,
+)
+
+__all__ = [
+    "STORE",
+    "Pointer",
+    "add",
+    "bring_folder",
+    "cache_has",
+    "cached_file",
+    "checkout",
+    "default_remote",
+    "fetch",
+    "file_md5",
+    "forget_state",
+    "init",
+    "is_set_up",
+    "lock_hash",
+    "output_md5",
+    "pointer_md5",
+    "pull",
+    "push",
+    "read_pointer",
+    "remote_add_default",
+    "reproduce",
+    "restore_file",
+    "share",
+    "status",
+]

@@ -1,0 +1,209 @@
+"""One block: read, encoded, scored, put in the form of the output. The same in every process."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modelyard.errors import ModelyardError
+from modelyard.tables.typing import Style
+from modelyard.watch import texts
+from modelyard.watch.blocks import ReadWhole
+from modelyard.watch.columns import Encoder, Odd
+from modelyard.watch.misfits import Misfit
+from modelyard_serve.contract import Feature
+from modelyard_serve.encoding import Matrix
+from modelyard_serve.errors import PackageError
+from modelyard_serve.scorer import Scorer, Scores
+
+SLICE = 4096
+"""Rows handed to onnxruntime at a time; from 2,048 on, more makes no difference (measured)."""
+
+SORTED_BY = 4
+"""Category columns that a block's rows are sorted by before they are scored."""
+
+Dtype = Literal["Int64", "Float64", "Boolean", "String"]
+Status = Literal["scored", "misfit", "survey", "whole"]
+
+_DTYPES: dict[str, pl.DataType] = {
+    "Int64": pl.Int64(),
+    "Float64": pl.Float64(),
+    "Boolean": pl.Boolean(),
+    "String": pl.String(),
+}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a process must know to score any block of a table.
+
+    `names` are the columns of a text file and empty for frames; `added` those that are added.
+    `dtypes` are the types of a text file's columns in Parquet; `styles` and they come from a survey
+    of all rows where `surveyed`. `separator` and `out_separator` are of input and output; the
+    latter is empty for Parquet.
+    """
+
+    package: str
+    digest: str
+    added: tuple[str, ...]
+    cells: bool
+    names: tuple[str, ...] = ()
+    separator: str = ","
+    out_separator: str = ""
+    missing: tuple[str, ...] = ()
+    dtypes: dict[str, Dtype] = {}
+    styles: dict[str, Style] = {}
+    surveyed: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a block. `counts` are the rows predicted of each class.
+
+    `survey` and `whole` ask for another start: with what all rows say, or with the table read
+    whole.
+    """
+
+    status: Status = "scored"
+    rows: int = 0
+    counts: tuple[int, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
+
+
+Result = bytes | pl.DataFrame
+"""The block in the form of the output: bytes of CSV, or the frame (for Parquet)."""
+
+
+def open_package(package: Path) -> Scorer:
+    """Open a model package. Raises ModelyardError where it cannot be used."""
+    try:
+        return Scorer(package)
+    except PackageError as error:
+        raise ModelyardError(
+            "The model package cannot be used.",
+            why=error.detail,
+            next_step="modelyard run, or name another one with --package",
+        ) from error
+
+
+class Scoring:
+    """Scores blocks by a plan."""
+
+    def __init__(self, plan: Plan, scorer: Scorer) -> None:
+        self.plan = plan
+        self.scorer = scorer
+        features = scorer.manifest.features
+        self._order = _sorted_by(features)
+        self._encoder = Encoder(
+            features,
+            cells=plan.cells,
+            missing=plan.missing,
+            styles=plan.styles if plan.surveyed else None,
+        )
+
+    def score(self, block: bytes | pl.DataFrame) -> tuple[Answer, Result]:
+        """Score a block: a frame, or records as text."""
+        plan = self.plan
+        try:
+            if isinstance(block, bytes):
+                frame = texts.read_cells(block, list(plan.names), plan.separator)
+            else:
+                frame = block
+            matrix, misfits = self._encoder.encode(frame)
+            if plan.names and not plan.out_separator:
+                frame = typed(frame, plan.dtypes)
+        except Odd:
+            return Answer(status="survey"), b""
+        except ReadWhole:
+            return Answer(status="whole"), b""
+        if any(misfit.violation(0).severity == "error" for misfit in misfits):
+            return Answer(status="misfit", misfits=tuple(misfits)), b""
+        scores = self._scored(matrix)
+        made = frame.with_columns(self._added(scores))
+        answer = Answer(
+            rows=frame.height,
+            counts=tuple(self._counts(scores.labels)),
+            misfits=tuple(misfits),
+        )
+        if not plan.out_separator:
+            return answer, made
+        text = io.BytesIO()
+        made.write_csv(text, include_header=False, separator=plan.out_separator)
+        return answer, text.getvalue()
+
+    def _scored(self, matrix: Matrix) -> Scores:
+        """Score rows in the order in which they resemble each other; the answer has their own.
+
+        The processor guesses a tree's branches better where neighbouring rows take the same ones:
+        1.5 times as many rows a second with 300 trees over 14 columns. No score depends on it.
+        """
+        order = self._order_of(matrix)
+        outputs: NDArray[np.float64] | None = None
+        for start in range(0, len(matrix), SLICE):
+            places = order[start : start + SLICE]
+            part = self.scorer.score_matrix(matrix[places]).outputs
+            if outputs is None:
+                outputs = np.empty((len(matrix), part.shape[1]), dtype=np.float64)
+            outputs[places] = part
+        if outputs is None:
+            return self.scorer.score_matrix(matrix)
+        return Scores(outputs, self.scorer.decide(outputs))
+
+    def _order_of(self, matrix: Matrix) -> NDArray[np.intp]:
+        if not self._order:
+            return np.arange(len(matrix))
+        key = np.zeros(len(matrix), dtype=np.int64)
+        for column, levels in self._order:
+            code = np.nan_to_num(matrix[:, column], nan=levels + 1).astype(np.int64)
+            key = key * (levels + 2) + code
+        return key.argsort()
+
+    def _added(self, scores: Scores) -> list[pl.Series]:
+        names = self.plan.added
+        dtype = pl.String if self.scorer.manifest.classes else pl.Float64
+        made = [pl.Series(names[0], scores.labels.tolist(), dtype=dtype)]
+        for index, name in enumerate(names[1:]):
+            made.append(pl.Series(name, np.ascontiguousarray(scores.outputs[:, index])))
+        return made
+
+    def _counts(self, labels: NDArray[np.object_]) -> list[int]:
+        return [int((labels == name).sum()) for name in self.scorer.manifest.classes]
+
+
+def typed(frame: pl.DataFrame, dtypes: dict[str, Dtype]) -> pl.DataFrame:
+    """A text file's columns in the types that its first rows, or all of them, showed.
+
+    Raises:
+        Odd: a cell is of another type.
+    """
+    return pl.DataFrame([as_type(frame[name], dtype) for name, dtype in dtypes.items()])
+
+
+def as_type(cells: pl.Series, dtype: Dtype) -> pl.Series:
+    """A column of text in a type. Raises Odd where a cell is of another one."""
+    if dtype == "String":
+        return cells
+    if dtype == "Boolean":
+        words = {"true": True, "True": True, "false": False, "False": False}
+        values = cells.replace_strict(words, default=None, return_dtype=pl.Boolean)
+    else:
+        values = cells.cast(_DTYPES[dtype], strict=False)
+    if values.null_count() > cells.null_count() + int((cells == "").sum()):
+        raise Odd(cells.name)
+    return values
+
+
+def _sorted_by(features: Sequence[Feature]) -> list[tuple[int, int]]:
+    """Columns of the matrix to sort by, and their levels: the categories with the most first."""
+    found = []
+    start = 0
+    for feature in features:
+        if feature.kind == "category":
+            found.append((start, len(feature.levels)))
+        start += feature.width
+    return sorted(found, key=lambda entry: -entry[1])[:SORTED_BY]
