@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -253,9 +254,9 @@ def test_an_edited_dockerfile_is_kept(yard: Any) -> None:
 
 def test_report_shows_the_page_from_inside(yard: Any) -> None:
     yard.cli("image", "report")
-    page = (yard.root / "reports/m3-packaging/index.html").read_text()
+    page = html.unescape((yard.root / "reports/m3-packaging/index.html").read_text())
     assert "equal the project's exactly" in page
     assert "onnxruntime" in page
-    assert "&#34;event&#34;:&#34;ready&#34;" in page or '"event":"ready"' in page
+    assert '"event":"ready"' in page
     if shutil.which("chromium"):
         assert (yard.root / "reports/m3-packaging/page.png").stat().st_size > 10_000

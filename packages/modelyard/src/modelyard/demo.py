@@ -332,6 +332,9 @@ def _package(here: Project, voice: Voice) -> Packaged:
     voice.line(f"{record.reference}: {record.size / 1e6:.0f} MB, built in {record.seconds:.0f} s")
     found = collect(here, compressed=False, say=voice.line)
     packaging.write(here, answers=found.answers, log=found.log, picture=found.picture)
+    checked = [here.record("image-check").relative_to(here.root).as_posix()]
+    git.add(here.root, checked)
+    git.commit(here.root, f"build: image {record.reference} was looked into", checked)
     for check in found.check.checks:
         if check.name in ("predictions", "hardened", "memory") or not check.passed:
             voice.line(f"{'✓' if check.passed else '✗'} {check.name}: {check.message}")
