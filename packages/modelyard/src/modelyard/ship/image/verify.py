@@ -125,11 +125,11 @@ def record_of(project: Project, image: engines.Image, reference: str) -> ImageRe
 
     The same build repeated elsewhere has another id, for its moment is in it, and the same layers.
     """
-    known = images.known(project)
-    for same in (lambda one: one.image_id == image.id, lambda one: one.layers == image.layers):
-        for record in reversed(known):
-            if same(record):
-                return record
+    newest_first = images.known(project)[::-1]
+    by_id = [record for record in newest_first if record.image_id == image.id]
+    by_layers = [record for record in newest_first if record.layers == image.layers]
+    if found := by_id or by_layers:
+        return found[0]
     raise UsageError(
         f"{reference} is no image that was built in this project.",
         why=f"records/{images.FILE} has no line with {image.id[7:19]}.",
