@@ -8,6 +8,7 @@ after the fork, so that no thread of onnxruntime's crosses it.
 from __future__ import annotations
 
 import ctypes
+import logging
 import multiprocessing
 import os
 import signal
@@ -212,6 +213,14 @@ def _greet(log: Log, manifest: Manifest, settings: Settings) -> None:
         sys.stderr.write(f"{manifest.name} at {address} (Ctrl-C ends it)\n")
 
 
+class _Meant(logging.Filter):
+    """Drops Granian's advice about more threads than processors: ours wait for bodies."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is worth telling."""
+        return "Python threads" not in record.getMessage()
+
+
 def _logging(settings: Settings) -> dict[str, Any]:
     """Granian's own lines in our form; it tells of its workers at info, which is a debug here."""
     level = "DEBUG" if settings.log_level == "debug" else "WARNING"
@@ -219,8 +228,10 @@ def _logging(settings: Settings) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": "modelyard_serve.telemetry.log.JsonFormatter"}},
+        "filters": {"meant": {"()": _Meant}},
         "handlers": {
             "console": {
+                "filters": ["meant"],
                 "class": "logging.StreamHandler",
                 "formatter": "json",
                 "stream": "ext://sys.stdout",
