@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo-project
+CI_NPM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelyard-ci/npm
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup run test journeys lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
+.PHONY: help setup ci-tools workflows report-ci dist run record pictures test journeys e2e-kubernetes lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,8 +27,14 @@ $(VENV)/.stamp: requirements.lock requirements-uv.lock packages/modelyard/pyproj
 	  -e packages/modelyard-serve -e packages/modelyard
 	@touch $@
 
-run: setup ## build the demonstration project in ./demo-project
+run: setup ## build the demonstration project in ./demo-project, with report, summary, card and bundle
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/modelyard demo $(DEMO) --replace
+
+record: setup ## film a tour of ./demo-project (up to five minutes; wants chromium, ffmpeg, Xvfb, xterm)
+	@cd $(DEMO) && PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/modelyard record
+
+pictures: setup ## take the README's pictures anew from ./demo-project
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docs/pictures.py $(DEMO)
 
 # Two sessions: the unit tests want a machine without a git identity, the journeys one with.
 test: setup lint ## lint, then every test
@@ -36,6 +43,9 @@ test: setup lint ## lint, then every test
 
 journeys: setup ## only the tests that run whole commands on real data
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m journey tests
+
+e2e-kubernetes: setup ## a release's whole life on the cluster that KUBECONFIG leads to
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -s -rs -x tests/e2e_kubernetes
 
 lint: setup spelling types imports lock-check docs-check ## every static check
 	@$(BIN)/ruff check .
@@ -52,6 +62,24 @@ imports: setup ## the floors of the house
 
 spelling: setup ## spelling of code and prose
 	@$(BIN)/codespell
+
+ci-tools: $(CI_NPM)/.stamp ## the runners and linters of pipelines that come from npm, into a cache
+
+$(CI_NPM)/.stamp: .ci/npm/package.json .ci/npm/package-lock.json
+	@mkdir -p $(CI_NPM) && cp $^ $(CI_NPM)/
+	@npm ci --silent --no-audit --no-fund --prefix $(CI_NPM)
+	@touch $@
+
+workflows: setup ## lint the workflows of this repository and those that are generated
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q tests/test_workflows.py -m "not journey"
+
+report-ci: setup ## run the demonstration's pipeline here and write docs/reports/m1-cicd.md
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docs/reports/m1_cicd.py $(DEMO)
+
+dist: setup ## build the wheels
+	@$(BIN)/uv build --quiet --wheel --no-build-isolation --offline --python $(BIN)/python --out-dir dist packages/modelyard-serve
+	@$(BIN)/uv build --quiet --wheel --no-build-isolation --offline --python $(BIN)/python --out-dir dist packages/modelyard
+	@ls dist
 
 lock: setup ## resolve requirements.lock anew
 	@$(BIN)/python tests/declared.py | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \

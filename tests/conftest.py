@@ -160,6 +160,12 @@ def own_world(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="session")
+def yard_type() -> type[Yard]:
+    """The class of a project's folder, for suites in folders of their own."""
+    return Yard
+
+
+@pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """customers.csv of 1,000 rows, and november.csv with 400 more and one of the old changed."""
     folder = tmp_path_factory.mktemp("tables")

@@ -43,13 +43,15 @@ def prepare(packed: str) -> None:
 
 
 def models() -> None:
-    """Make our package and the peers' model, unless both are there."""
+    """Make our packages and the peers' model, unless they are there."""
     if not (flights.CACHE / "package").is_dir():
         _run([sys.executable, str(Path(__file__).with_name("ours.py"))])
-    if not (flights.CACHE / "expected.json").is_file():
+    if not (flights.CACHE / "pipeline.json").is_file():
         prepare("train")
         python = ENVIRONMENTS / "train/bin/python"
         _run([str(python), str(Path(__file__).with_name("pipeline.py"))])
+    if not (flights.CACHE / "package_same").is_dir():
+        _run([sys.executable, str(Path(__file__).with_name("folded.py"))])
 
 
 def weight(packed: str) -> tuple[float, int]:

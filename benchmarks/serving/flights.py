@@ -77,6 +77,26 @@ def sample(count: int, seed: int = SEED) -> list[dict[str, Cell]]:
     return random.Random(seed).choices(read_rows(), k=count)
 
 
+def changed(count: int = 8000, seed: int = SEED) -> list[dict[str, Cell]]:
+    """Rows with values taken out, categories that were never seen, and numbers from elsewhere."""
+    random_ = random.Random(seed)
+    table = read_rows()
+    rows = []
+    for _ in range(count):
+        row = dict(random_.choice(table))
+        for name in COLUMNS:
+            fate = random_.random()
+            if fate < 0.15:
+                row[name] = None
+            elif fate < 0.3:
+                if name in NUMBERS:
+                    row[name] = random_.choice([0.0, -1e6, 1e9, random_.gauss(0.0, 1000.0)])
+                else:
+                    row[name] = random_.choice(["never seen", "", "missing"])
+        rows.append(row)
+    return rows
+
+
 def _typed(row: dict[str, str]) -> dict[str, Cell]:
     typed: dict[str, Cell] = {}
     for name in COLUMNS:

@@ -2,8 +2,10 @@
 
     .cache/serving/train/bin/python benchmarks/serving/pipeline.py
 
-Left in benchmarks/.cache: `pipeline.joblib`, `mlflow_model/`, `pipeline.onnx`, and `expected.json`
-with the pipeline's own probabilities for the rows that every server is checked on. The rows that it
+Left in benchmarks/.cache: `pipeline.joblib`, `mlflow_model/`, `pipeline.onnx`, `expected.json`
+with the pipeline's own probabilities for the rows that every server is checked on, and
+`pipeline.json`: what the pipeline learned as plain numbers, and its probabilities for every row and
+many changed ones, from which `folded.py` makes our package of the same model. The rows that it
 learns from are those of `split.json`, so that the peers and modelyard's package know the same
 flights.
 """
@@ -95,6 +97,23 @@ def graph(fitted: Pipeline) -> bytes:
     return bytes(converted.SerializeToString())
 
 
+def learned(fitted: Pipeline) -> dict[str, object]:
+    """The fitted steps as numbers and texts, and what they say of `flights.changed()`."""
+    columns = fitted.named_steps["columns"].named_transformers_
+    numbers, categories = columns["numbers"], columns["categories"]
+    scaler = numbers.named_steps["standardscaler"]
+    rows = [*flights.read_rows(), *flights.changed()]
+    return {
+        "fill": numbers.named_steps["simpleimputer"].statistics_.tolist(),
+        "centre": scaler.mean_.tolist(),
+        "scale": scaler.scale_.tolist(),
+        "levels": [one.tolist() for one in categories.named_steps["onehotencoder"].categories_],
+        "missing": MISSING,
+        "booster": fitted.named_steps["trees"].booster_.model_to_string(),
+        "probabilities": fitted.predict_proba(frame_of(rows))[:, 1].tolist(),
+    }
+
+
 def main() -> None:
     """Fit, save for every peer, write what the servers must answer."""
     rows = flights.read_rows()
@@ -126,6 +145,7 @@ def main() -> None:
         "roc_auc": roc_auc_score(y_test, fitted.predict_proba(test)[:, 1]),
         "probabilities": fitted.predict_proba(frame_of(checked)).tolist(),
     }
+    (flights.CACHE / "pipeline.json").write_text(json.dumps(learned(fitted)))
     (flights.CACHE / "expected.json").write_text(json.dumps(expected))
     print(f"AUC on the held-out rows {expected['roc_auc']:.4f}")
 

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 ENVIRONMENTS = flights.ROOT / ".cache/serving"
 LOGS = flights.CACHE / "logs"
-PATIENCE = 180.0
+PATIENCE = 600.0
 """Seconds that a server may take to its first answer."""
 
 QUIET = {
@@ -193,14 +193,14 @@ def _bentoml(bins: Path, port: int) -> list[str]:
     return [str(bins / "bentoml"), "serve", "bentoml_service:Flights", "-p", str(port)]
 
 
-def _ours(bins: Path, port: int) -> list[str]:
-    return [str(bins / "modelyard-serve"), str(flights.CACHE / "package")]
+def _ours(package: str) -> Callable[[Path, int], list[str]]:
+    return lambda bins, port: [str(bins / "modelyard-serve"), str(flights.CACHE / package)]
 
 
-def ours(workers: int = 1, name: str = "modelyard") -> Server:
+def ours(workers: int = 1, name: str = "modelyard", package: str = "package_same") -> Server:
     """Our server with its default settings: access log, metrics and request ids are on."""
     more = {"PORT": "{port}", "HOST": "127.0.0.1", "WEB_CONCURRENCY": str(workers)}
-    return Server(name, "modelyard", V1, _ours, more)
+    return Server(name, "modelyard", V1, _ours(package), more)
 
 
 def _empty(bins: Path, port: int) -> list[str]:
@@ -208,15 +208,18 @@ def _empty(bins: Path, port: int) -> list[str]:
     return [
         str(bins / "granian"),
         *("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws"),
-        *("--http", "1", "--http1-pipeline-flush", "--runtime-threads", "1"),
+        *("--http", "1", "--runtime-threads", "1"),
         *("--workers", "1", "--runtime-mode", "st", "--blocking-threads", "1", "empty:app"),
     ]
 
 
 OURS = ours()
+"""The peers' own trees (see folded.py)."""
+OWN = ours(name="modelyard, its own trees", package="package")
 EMPTY = Server("empty callable", "modelyard", V1, _empty)
 ALL = (
     OURS,
+    OWN,
     EMPTY,
     Server("mlflow", "mlflow", MLFLOW, _mlflow),
     Server("MLServer", "mlserver", MLSERVER, _mlserver),

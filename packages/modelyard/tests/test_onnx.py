@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modelyard.branches import cast_thresholds
 from modelyard.errors import ToolFailed
 from modelyard.forms import Floats, Linear, Member, Task, Trees
 from modelyard.tools import onnx as graphs
-from modelyard.tools.onnx.trees import cast_thresholds
 
 WIDTH = 3
 LEVELS = 90

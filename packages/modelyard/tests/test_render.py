@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard import project
-from modelyard.render import files, messages, reference
+from modelyard.render import ci, files, messages, reference
 from modelyard.render.engine import inline
 from modelyard.render.locks import requirements_lock
 from modelyard.render.pipeline import StageSpec, dvc_yaml
@@ -70,6 +70,7 @@ def test_project_file(golden: Golden) -> None:
     assert project.settings_from(yaml.safe_load(text), "text") == SETTINGS
 
 
+@settings(deadline=None)  # the machine may have other work
 @given(
     target=st.text(min_size=1, max_size=20),
     exclude=st.lists(st.text(min_size=1, max_size=10), max_size=4, unique=True),
@@ -96,7 +97,7 @@ def test_dvc_yaml(golden: Golden) -> None:
 def test_small_files(golden: Golden) -> None:
     golden("gitignore", files.gitignore())
     golden("dvcignore", files.dvcignore())
-    golden("gitattributes", files.gitattributes())
+    golden("gitattributes", files.gitattributes(STAGES))
     golden("README.md", files.readme(SETTINGS, rows=7043, columns=20))
     golden("overrides.yaml", project.overrides_text({"tune": {"budget": "5s"}}))
 
@@ -189,3 +190,67 @@ def test_inline_yaml_reads_back(value: object) -> None:
     text = inline(value)
     assert "\n" not in text
     assert yaml.safe_load(f"key: {text}") == {"key": value}
+
+
+FULL = project.settings_from(
+    {
+        "project": {"name": "churn"},
+        "data": {"path": "data/raw/a.csv", "target": "yes"},
+        "ci": {
+            "environments": ["staging", "production"],
+            "login": "aws",
+            "owners": ["@ada", "@org/team"],
+            "incoming": "data/incoming/new rows.csv",
+        },
+    },
+    "test",
+)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("plain", SETTINGS), ("full", FULL)])
+def test_pipelines(golden: Golden, name: str, settings: Settings) -> None:
+    for path, text in ci.texts(settings).items():
+        golden(f"ci-{name}/{path.replace('/', '__')}", text)
+
+
+@pytest.mark.parametrize("login", ["none", "aws", "azure", "gcp"])
+@pytest.mark.parametrize("services", [["github"], ["gitlab"], ["github", "gitlab"]])
+def test_every_pipeline_is_yaml_with_the_same_stages(login: str, services: list[str]) -> None:
+    made = msgspec.convert(
+        msgspec.to_builtins(FULL) | {"ci": {"login": login, "services": services}}, Settings
+    )
+    texts = ci.texts(made)
+    for path, text in texts.items():
+        if path.endswith((".yml", ".json")):
+            yaml.safe_load(text)
+        assert "<<" not in text, path
+    assert (".gitlab-ci.yml" in texts) == ("gitlab" in services)
+    assert (".github/workflows/pipeline.yml" in texts) == ("github" in services)
+
+
+def test_both_services_run_the_same_commands() -> None:
+    texts = ci.texts(FULL)
+    hub = yaml.safe_load(texts[".github/workflows/pipeline.yml"])["jobs"]
+    lab = yaml.safe_load(texts[".gitlab-ci.yml"])
+    for job in ci.jobs(FULL):
+        theirs = [step["run"] for step in hub[job.name]["steps"] if "run" in step]
+        ours = [line for line in lab[job.name]["script"] if "docker" not in line]
+        assert theirs == ours == list(job.script)
+        assert lab[job.name]["stage"] == job.stage
+
+
+def test_no_job_may_more_than_it_needs() -> None:
+    texts = ci.texts(FULL)
+    for path in (name for name in texts if "workflows" in name):
+        tree = yaml.safe_load(texts[path])
+        assert tree["permissions"] == {}
+        for name, job in tree["jobs"].items():
+            write = {key for key, value in job["permissions"].items() if value == "write"}
+            allowed = {
+                "report": {"pull-requests", "id-token"},
+                "rollback": {"contents", "id-token"},
+            }
+            assert write <= allowed.get(name, {"id-token"}), (path, name)
+        for used in re.findall(r"uses: (\S+)(.*)", texts[path]):
+            assert used[0].startswith("./") or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", used[0])
+            assert used[0].startswith("./") or re.fullmatch(r" # v\d+\.\d+\.\d+", used[1])

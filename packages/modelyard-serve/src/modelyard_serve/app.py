@@ -23,6 +23,8 @@ from modelyard_serve.settings import Settings
 from modelyard_serve.telemetry import Telemetry
 from modelyard_serve.telemetry.board import Board
 
+PROMETHEUS = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
+
 
 def open_served(package: str | Path, settings: Settings) -> Served:
     """Open a package: digests first, then the graph, then its golden samples.
@@ -165,7 +167,7 @@ def _documents(
 
     @app.get("/metrics")
     def metrics() -> Response:
-        return Response(telemetry.text(), content_type=telemetry.metrics.kind)
+        return Response(telemetry.text(), content_type=PROMETHEUS)
 
 
 def _errors(app: Flask, telemetry: Telemetry) -> None:

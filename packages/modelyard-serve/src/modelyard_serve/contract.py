@@ -4,6 +4,7 @@ A package is a directory:
 
     manifest.json    the index: FORMAT, signature, task, digests of every other file, lineage
     model.onnx       one graph, one float64 matrix in, one float64 matrix of scores out
+    masks.msgpack    where the model is trees: the same scores as tables (see `masks`), optional
     golden.json      rows with the scores that the native model gave them
     reference.json   training-time distributions of every column, for drift
 
@@ -26,6 +27,7 @@ MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 GOLDEN = "golden.json"
 REFERENCE = "reference.json"
+MASKS = "masks.msgpack"
 
 Kind = Literal["number", "integer", "boolean", "category", "datetime"]
 Task = Literal["binary", "multiclass", "regression"]

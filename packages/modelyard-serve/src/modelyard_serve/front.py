@@ -14,6 +14,7 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,7 +32,8 @@ from modelyard_serve.errors import (
 from modelyard_serve.guard import CHALLENGE, Guard
 from modelyard_serve.served import Predicted, Served
 from modelyard_serve.settings import Settings
-from modelyard_serve.telemetry import Event, Telemetry
+from modelyard_serve.silence import Reads
+from modelyard_serve.telemetry import Line, Telemetry
 from modelyard_serve.telemetry.layout import ROUTES
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ _MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(/infer|/ready)?$
 _ID = re.compile(r"^[A-Za-z0-9._:/+=@-]{1,128}$")
 _TRACE = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _KNOWN = frozenset(ROUTES)
+_NONE: dict[str, str] = {}
 
 
 class Front:
@@ -72,15 +75,15 @@ class Front:
         self._telemetry = telemetry
         self._most = settings.max_body_bytes
         self._guard = guard
+        self.reads = Reads(settings.body_seconds)
         self._board = telemetry.board
         name = _wsgi(served.name)
         versioned = f"/v2/models/{name}/versions/{_wsgi(served.version)}/infer"
-        own = {"model": served.name}
-        self._routes: dict[str, tuple[str, Dialect, Problem, dict[str, str]]] = {
-            PREDICT: (PREDICT, plain.predict, plain.problem, {}),
-            INVOCATIONS: (INVOCATIONS, mlflow.invocations, mlflow.problem, {}),
-            f"/v2/models/{name}/infer": (INFER, oip.infer, oip.problem, own),
-            versioned: (INFER, oip.infer, oip.problem, own),
+        self._routes: dict[str, tuple[str, Dialect, Problem, str]] = {
+            PREDICT: (PREDICT, plain.predict, plain.problem, ""),
+            INVOCATIONS: (INVOCATIONS, mlflow.invocations, mlflow.problem, ""),
+            f"/v2/models/{name}/infer": (INFER, oip.infer, oip.problem, served.name),
+            versioned: (INFER, oip.infer, oip.problem, served.name),
         }
         self._prefix = os.urandom(6).hex()
         self._numbers = itertools.count(1)
@@ -102,18 +105,17 @@ class Front:
         try:
             if self._guard.active:
                 self._guard.check(environ, path)
-            kind, _, parameters = environ.get("CONTENT_TYPE", "").partition(";")
-            kind = kind.strip().lower()
+            kind, parameters = _media_type(environ.get("CONTENT_TYPE", ""))
             if kind == NDJSON and route == PREDICT:
                 return self._streamed(environ, start, began, sent)
             body = self._body(environ)
-            headers = {}
+            headers = _NONE
             if route == INFER and "HTTP_INFERENCE_HEADER_CONTENT_LENGTH" in environ:
-                headers[oip.HEADER_LENGTH] = environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"]
+                headers = {oip.HEADER_LENGTH: environ["HTTP_INFERENCE_HEADER_CONTENT_LENGTH"]}
             accept = environ.get("HTTP_ACCEPT", "")
             if accept == "*/*":
                 accept = ""
-            answer = dialect(self._served, Call(body, kind, parameters, accept, headers, **model))
+            answer = dialect(self._served, Call(body, kind, parameters, accept, headers, model))
             content, kind, found, extra = answer
         except ServeError as error:
             status, told = error.status, error.detail
@@ -210,7 +212,7 @@ class Front:
         length, most = _length(environ), self._most
         if length > most:
             raise TooLargeError(f"{length:,} bytes were sent; the most is {most:,}")
-        body: bytes = environ["wsgi.input"].read(most + 1 if length < 0 else length)
+        body = self.reads.read(environ["wsgi.input"], most + 1 if length < 0 else length)
         if len(body) > most:
             raise TooLargeError(f"more than {most:,} bytes were sent")
         if len(body) < length:
@@ -223,8 +225,8 @@ class Front:
         packing = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
         if packing not in ("identity", "gzip"):
             raise MediaTypeError(f"Content-Encoding {packing[:40]}: send gzip or none")
-        read = environ["wsgi.input"].read
-        chunks = iter(lambda: read(CHUNK), b"")
+        stream, read = environ["wsgi.input"], self.reads.read
+        chunks = iter(lambda: read(stream, CHUNK), b"")
         yield from chunks if packing == "identity" else _inflate(chunks, CHUNK)
 
     def _note(
@@ -243,20 +245,24 @@ class Front:
         trace = ""
         if parent is not None and (match := _TRACE.match(parent)):
             trace = match[1]
-        event = Event(
-            route,
+        seconds = time.perf_counter() - began
+        line = Line(
+            "",
+            "info",
+            "request",
             environ["REQUEST_METHOD"],
             environ["PATH_INFO"],
             status,
-            time.perf_counter() - began,
+            int(seconds * 1e6) / 1000,
+            rows,
+            max(0, _length(environ)),
+            size,
             sent,
             trace,
             environ.get("REMOTE_ADDR", ""),
-            max(0, _length(environ)),
-            size,
             told,
         )
-        self._telemetry.note(event, found, rows)
+        self._telemetry.note(route, seconds, line, found)
 
 
 def problem_of(path: str) -> Problem:
@@ -270,6 +276,13 @@ def _extra(error: ServeError) -> tuple[tuple[str, str], ...]:
     if isinstance(error, UnauthorizedError):
         return (("WWW-Authenticate", CHALLENGE),)
     return (("Retry-After", "1"),) if isinstance(error, TooManyError) else ()
+
+
+@lru_cache(maxsize=64)
+def _media_type(text: str) -> tuple[str, str]:
+    """A Content-Type in lower case, and its parameters."""
+    kind, _, parameters = text.partition(";")
+    return kind.strip().lower(), parameters
 
 
 def _route(path: str) -> str:

@@ -39,6 +39,8 @@ class Served:
         self.tail = b',"model":' + msgspec.json.encode(
             {"name": self.name, "version": self.version, "digest": scorer.digest}
         )
+        classes = msgspec.json.encode(manifest.classes)
+        self.middle = b',"classes":' + classes + b',"probabilities":' if manifest.classes else b""
         self._threshold = manifest.threshold if manifest.task == "binary" else None
 
     def predict(self, matrix: Matrix) -> Predicted:

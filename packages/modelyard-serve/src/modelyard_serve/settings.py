@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str = ""
     max_body_bytes: int = 32 * 1024 * 1024
     max_rows: int = 100_000
+    body_seconds: float = 30.0
     drain_seconds: float = 2.0
     api_keys_file: str = ""
     rate_limit: float = 0.0
@@ -42,6 +43,10 @@ NAMES = {
     "model_version": ("MODEL_VERSION", "the release's number; the model's digest by default"),
     "max_body_bytes": ("MODELYARD_MAX_BODY_BYTES", "largest body; streams are not counted"),
     "max_rows": ("MODELYARD_MAX_ROWS", "most rows in one request; streams are not counted"),
+    "body_seconds": (
+        "MODELYARD_BODY_SECONDS",
+        "how long a client may be silent in the middle of a body",
+    ),
     "drain_seconds": (
         "MODELYARD_DRAIN_SECONDS",
         "how long to go on answering after SIGTERM, while readiness says no",
@@ -67,6 +72,7 @@ _LEAST = {
     "workers": 1,
     "max_body_bytes": 1,
     "max_rows": 1,
+    "body_seconds": 0.1,
     "drain_seconds": 0,
     "rate_limit": 0,
     "prediction_log_sample": 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from modelyard import line
 from modelyard import project as projects
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from modelyard.line import RunSummary
+    from modelyard.report.notebook import Part, Picture
     from modelyard.reproducing import Reproduction
     from modelyard.ship.track import RunRow
 
@@ -136,6 +137,56 @@ class Project:
                 for trial in study.trials
             ]
         ).sort(study.metric, descending=study.direction == "maximize", nulls_last=True)
+
+    def section(self, name: str) -> Part:
+        """A part of the report for a notebook: data, experiments, tuning, results, gate, ..."""
+        from modelyard.report.notebook import part
+
+        return part(self._inner, name)
+
+    def plot(self, name: str) -> Picture:
+        """A picture of the report for a notebook: history, families, roc, calibration, ..."""
+        from modelyard.report.notebook import picture
+
+        return picture(self._inner, name)
+
+    def report(self) -> Path:
+        """Write reports/index.html from the records."""
+        from modelyard.reporting import report
+
+        return report(self._inner)
+
+    def card(self) -> Path:
+        """Write MODEL_CARD.md; what a person wrote in it stays."""
+        from modelyard.reporting import card
+
+        return card(self._inner)[0]
+
+    def summary(self) -> Path:
+        """Write SUMMARY.md and the one-page reports/summary.pdf."""
+        from modelyard.reporting import summary
+
+        return summary(self._inner)[0]
+
+    def bundle(
+        self, target: str | Path | None = None, *, data: Literal["all", "current"] = "all"
+    ) -> Path:
+        """Put the whole project into one zip."""
+        from modelyard.ship.bundle import bundle
+
+        return bundle(self._inner, Path(target) if target else None, data=data).path
+
+    def record(self, target: str | Path | None = None) -> Path:
+        """Film a tour of the project."""
+        from modelyard.reporting import record
+
+        return record(self._inner, Path(target) if target else None, say=print).path
+
+    def _repr_html_(self) -> str:
+        from modelyard.report.gather import gather
+        from modelyard.report.notebook import overview
+
+        return overview(gather(self._inner))
 
     def __repr__(self) -> str:
         return f"Project({self._inner.name!r}, root={str(self.root)!r})"

@@ -3,7 +3,8 @@
 Four months of flights make the first model. Autumn arrives and has drifted. Four more months become
 a second data version; the model retrained on it beats the champion on the same held-out rows. Both
 are scored on the autumn months, which neither has seen; then the data goes back to v1, whose
-figures come back exactly, and forward again.
+figures come back exactly, and forward again. Last, the champion becomes a container image, where an
+engine answers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from modelyard import line
-from modelyard.errors import ModelyardError, UsageError
+from modelyard.errors import ModelyardError, ToolFailed, UsageError
 from modelyard.project import FILE, Project, load
 from modelyard.records import ChampionRecord, EvaluateRecord, read_json, write_json
 from modelyard.registry import champion
@@ -38,6 +39,16 @@ FILES = {
 
 
 @dataclass(frozen=True)
+class Packaged:
+    """The image and what was found in it, or why there is none (`skipped`)."""
+
+    reference: str = ""
+    verified: bool = False
+    summary: str = ""
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
 class Told:
     """The story's figures, as the closing summary prints them."""
 
@@ -51,6 +62,8 @@ class Told:
     restored: bool
     graph: str
     summary: line.RunSummary
+    image: Packaged
+    made: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -91,11 +104,11 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
     """
     _make_room(folder, replace)
     source = data_folder()
-    voice.chapter("1/6  A project from a table: January to April")
+    voice.chapter("1/8  A project from a table: January to April")
     here = _start(folder, source, budget, voice)
     root = here.root
 
-    voice.chapter("2/6  The first model, on a branch")
+    voice.chapter("2/8  The first model, on a branch")
     git.switch(root, "feat/first-model", create=True)
     line.run(here, why="first model of the demonstration", say=voice.line)
     here = load(root)
@@ -110,14 +123,14 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
         voice,
     )
 
-    voice.chapter("3/6  Autumn arrives, and has drifted")
+    voice.chapter("3/8  Autumn arrives, and has drifted")
     drift = _drift(here, source / FILES["autumn"])
     moved = ", ".join(f"{c.column} {c.psi:.2f}" for c in drift.columns[:4])
     voice.line(f"drift is {drift.verdict}; PSI of the columns that moved most: {moved}")
     git.add(root, ["records/drift.json"])
     git.commit(root, "chore: record the drift of September to December", ["records/drift.json"])
 
-    voice.chapter("4/6  More data, on a branch: January to August; retrain, compare, release")
+    voice.chapter("4/8  More data, on a branch: January to August; retrain, compare, release")
     git.switch(root, "feat/data-jan-aug", create=True)
     diff = _second_version(here, source, voice)
     summary = line.run(load(root), why="retrained on January to August", say=voice.line)
@@ -140,14 +153,20 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
         voice,
     )
 
-    voice.chapter("5/6  Both models on the autumn months that neither has seen")
+    voice.chapter("5/8  Both models on the autumn months that neither has seen")
     autumn = _autumn(here, source / FILES["autumn"], (first, second))
     for name, value in autumn.items():
         voice.line(f"{name}: {second.metric} {value:.4f}")
 
-    voice.chapter("6/6  Back to data v1, whose figures must come back exactly, and forward again")
+    voice.chapter("6/8  Back to data v1, whose figures must come back exactly, and forward again")
     reverted = _travel(root, "v1", first_metrics, voice)
     restored = _travel(root, "v2", git.show(root, "HEAD:metrics.json") or b"", voice)
+
+    voice.chapter("7/8  The champion as a container image, where an engine answers")
+    packaged = _package(load(root), voice)
+
+    voice.chapter("8/8  What is handed over: model card, one-page summary, report, bundle")
+    made = _hand_over(root)
     return Told(
         root=root,
         first=first,
@@ -159,7 +178,23 @@ def demo(folder: Path, voice: Voice, *, budget: str = "40s", replace: bool = Fal
         restored=restored,
         graph=git.log_graph(root, 14),
         summary=summary,
+        image=packaged,
+        made=made,
     )
+
+
+def _hand_over(root: Path) -> tuple[Path, ...]:
+    """Card and summary (which git keeps), then the report, then all of it as one zip."""
+    from modelyard import reporting
+    from modelyard.ship.bundle import bundle
+
+    here = load(root)
+    card, pdf = reporting.card(here)[0], reporting.summary(here)[0]
+    papers = [card.name, "SUMMARY.md"]
+    git.add(root, papers)
+    git.commit(root, "docs: the model card and the summary of v2", papers)
+    report = reporting.report(here)
+    return (report, pdf, card, bundle(here).path)
 
 
 def _make_room(folder: Path, replace: bool) -> None:
@@ -200,6 +235,8 @@ def _start(folder: Path, source: Path, budget: str, voice: Voice) -> Project:
             "project": {"description": "Will a flight be more than 30 minutes late, or cancelled?"},
             "tune": {"budget": budget},
             "gate": {"limits": {"roc_auc": {"min": 0.65}}},
+            # A name of its own: the demonstration moves its tags each time it is told.
+            "image": {"name": f"modelyard-demo-{NAME}"},
         },
     )
     for what, value, why in made.inferred:
@@ -277,3 +314,32 @@ def _travel(root: Path, version: str, expected: bytes, voice: Voice) -> bool:
     if summary.note:
         voice.line(summary.note)
     return same
+
+
+def _package(here: Project, voice: Voice) -> Packaged:
+    """Build the image, check it and write its report; without an engine, say what was skipped."""
+    from modelyard.report import packaging
+    from modelyard.ship.image.build import build
+    from modelyard.ship.image.show import collect
+
+    try:
+        record = build(here, force=True).record
+    except ToolFailed as error:
+        skipped = f"{error.what} {error.why}".strip()
+        voice.line(f"skipped: {skipped}")
+        voice.line(f"to make it later: {error.next_step}; then: modelyard image build")
+        return Packaged(skipped=skipped)
+    voice.line(f"{record.reference}: {record.size / 1e6:.0f} MB, built in {record.seconds:.0f} s")
+    found = collect(here, compressed=False, say=voice.line)
+    packaging.write(here, answers=found.answers, log=found.log, picture=found.picture)
+    checked = [here.record("image-check").relative_to(here.root).as_posix()]
+    git.add(here.root, checked)
+    git.commit(here.root, f"build: image {record.reference} was looked into", checked)
+    for check in found.check.checks:
+        if check.name in ("predictions", "hardened", "memory") or not check.passed:
+            voice.line(f"{'✓' if check.passed else '✗'} {check.name}: {check.message}")
+    return Packaged(
+        reference=record.reference,
+        verified=found.check.passed,
+        summary=f"{found.check.size / 1e6:.0f} MB, ready in {found.check.ready_seconds:.1f} s",
+    )

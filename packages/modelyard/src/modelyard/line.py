@@ -34,6 +34,7 @@ from modelyard.registry import champion
 from modelyard.registry import lineage as lineages
 from modelyard.registry.lock import hold
 from modelyard.render.pipeline import StageSpec
+from modelyard.tools import git
 
 FAILURE_FILE = "MODELYARD_FAILURE_FILE"
 """Environment variable: where a stage's process writes its error for the run that started it."""
@@ -212,12 +213,17 @@ def run(
             write_bytes(path, text.encode())
         here = project.load(here.root)
         preflight.check(here)
+        merging = git.is_merging(here.root)
         origin = lineages.collect(here)
         if force:
             import_module("modelyard.stages.tune").forget(here)
         refused, ran = _walk(here, force, say)
         verdict = _fresh_verdict(here, refused)
-        return _after(here, verdict, refused, ran, origin, release, why, say, started)
+        if merging and release:
+            say("a merge is under way: nothing is released before it is committed")
+        return _after(
+            here, verdict, refused, ran, origin, release and not merging, why, say, started
+        )
 
 
 def _walk(
@@ -332,7 +338,7 @@ def _after(
     for thread in threading.enumerate():
         if thread.name == IMPORTS:
             thread.join()
-    # matplotlib and MLflow are heavy: a run that has nothing to do must not wait for them.
+    # MLflow is heavy: a run that has nothing to do must not wait for them.
     from modelyard.report import html, plots
     from modelyard.ship import release as releases
     from modelyard.ship import track
@@ -354,6 +360,7 @@ def _after(
             released = releases.release(here, verdict, run_id, origin, why=why, say=say)
             if released:
                 say(f"release: {released.model} v{released.version} is the champion")
+    track.remember(here)
     html.write(here, {"lineage": origin.tags() | {"modelyard.run_id": run_id}}, pictures)
     if refused is not None:
         raise refused

@@ -92,6 +92,16 @@ class Project:
         return self.records / "audit.jsonl"
 
     @property
+    def deployments(self) -> Path:
+        """One JSON line for each deploy and each rollback of an environment."""
+        return self.records / "deployments.jsonl"
+
+    @property
+    def charts(self) -> Path:
+        """The folder of the endpoint's Helm chart."""
+        return self.root / "charts"
+
+    @property
     def reports(self) -> Path:
         """The folder of generated reports."""
         return self.root / "reports"

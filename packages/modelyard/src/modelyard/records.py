@@ -132,7 +132,10 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StudyRecord(Record, frozen=True, kw_only=True):
-    """A study's outcome (`records/study.json`): enough to refit without searching again."""
+    """A study's outcome (`records/study.json`): enough to refit without searching again.
+
+    `importance` is family -> parameter -> its share in how the scores of that family differ.
+    """
 
     metric: str
     direction: Literal["maximize", "minimize"]
@@ -151,6 +154,7 @@ class StudyRecord(Record, frozen=True, kw_only=True):
     score: float
     threshold: float | None = None
     spaces: dict[str, dict[str, str]] = {}
+    importance: dict[str, dict[str, float]] = {}
 
 
 class TrainRecord(Record, frozen=True, kw_only=True):
@@ -280,6 +284,134 @@ class AuditLine(Record, frozen=True, kw_only=True):
     to_version: str
     package_digest: str
     run_id: str
+
+
+class Wheel(msgspec.Struct, frozen=True, kw_only=True):
+    """A package of the image, with the sha256 of the file that it was installed from."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    bytes: int
+
+
+class ImageRecord(Record, frozen=True, kw_only=True):
+    """An image that was built (`records/image.json`, and a line of `records/images.jsonl`).
+
+    `image_id` is the digest of its configuration; `layers` are those of the unpacked layers, base
+    first: equal inputs give equal layers. `command` builds it again, without modelyard.
+    """
+
+    reference: str
+    image_id: str
+    layers: tuple[str, ...]
+    size: int
+    minimal: bool
+    engine: str
+    builder: str
+    platform: str
+    python: str
+    base: str
+    base_id: str
+    epoch: int
+    version: str
+    package_digest: str
+    model_digest: str
+    run_id: str
+    data_version: str
+    data_md5: str
+    commit: str
+    wheels: tuple[Wheel, ...]
+    labels: dict[str, str]
+    sbom: str
+    command: tuple[str, ...]
+    seconds: float
+    built: str
+
+
+class ImageCheckRecord(Record, frozen=True, kw_only=True):
+    """What `image verify` found inside the running container (`records/image-check.json`).
+
+    Sizes are in bytes. `parts` are unpacked sizes by part, `layers` of the engine's own count.
+    `difference` is the largest between the container's scores and the project's own.
+    """
+
+    reference: str
+    image_id: str
+    passed: bool
+    checks: tuple[Check, ...]
+    parts: dict[str, int]
+    packages: dict[str, str]
+    size: int
+    compressed: int | None
+    user: str
+    golden_rows: int
+    rows: int
+    difference: float
+    ready_seconds: float
+    memory: int
+    sbom: str
+    health: dict[str, Any]
+    log: tuple[str, ...]
+    flags: tuple[str, ...]
+    checked: str
+
+
+class Deployment(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of `records/deployments.jsonl`: what an environment was asked to run, and did.
+
+    `where` is the context and namespace, the cluster and region, or the engine; `revision` is that
+    target's own number. `outcome` failed means that the one before it serves on.
+    """
+
+    number: int
+    action: Literal["deploy", "rollback", "canary", "promote", "abort"]
+    outcome: Literal["live", "failed"]
+    environment: str
+    target: Literal["kubernetes", "ecs", "local"]
+    where: str
+    who: str
+    when: str
+    model: str
+    version: str
+    package_digest: str
+    image: str
+    run_id: str
+    commit: str
+    revision: str = ""
+    url: str = ""
+    seconds: float = 0.0
+    why: str = ""
+    figures: dict[str, float] = {}
+
+
+class RunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as the tracking store holds it."""
+
+    run_id: str
+    name: str
+    started: str
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    cv: float | None = None
+    seconds: float | None = None
+    family: str = ""
+    data_version: str = ""
+    gate: str = ""
+    version: str | None = None
+    commit: str = ""
+    model_digest: str = ""
+    package_digest: str = ""
+
+
+class RunsRecord(Record, frozen=True, kw_only=True):
+    """The store's runs after the last run, oldest first (`.modelyard/runs.json`)."""
+
+    direction: Literal["maximize", "minimize"] = "maximize"
+    runs: tuple[RunLine, ...] = ()
 
 
 def write_json(path: Path, record: Any) -> None:

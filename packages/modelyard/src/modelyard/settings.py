@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
+ImageName = Annotated[str, Meta(pattern=r"^[a-z0-9]+(?:[._/:-]+[a-z0-9]+)*$")]
 Duration = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?\s*(s|m|h)?$")]
 
 
@@ -195,6 +196,154 @@ class TrackSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
 
 
+class ImageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The container image of the endpoint, and what `modelyard image verify` holds it to."""
+
+    name: Annotated[
+        ImageName | None,
+        Meta(
+            description="Name of the image, as a registry wants it; the project's name in small letters where null."
+        ),
+    ] = None
+    engine: Annotated[
+        Literal["auto", "docker", "podman"],
+        Meta(description="Which engine builds and runs; auto: the first that answers."),
+    ] = "auto"
+    base: Annotated[
+        str, Meta(description="What the image is built on: Python with pip.", min_length=1)
+    ] = "python:3.11-slim"
+    runtime: Annotated[
+        str | None,
+        Meta(
+            description="What runs the endpoint; the base where null, `minimal` for a root with Python and no shell, or another image with the same Python."
+        ),
+    ] = None
+    python: Annotated[
+        str, Meta(description="Python of the base image.", pattern=r"^3\.(1[1-9]|2\d)$")
+    ] = "3.11"
+    platform: Annotated[
+        Literal["linux/amd64", "linux/arm64"], Meta(description="What the image runs on.")
+    ] = "linux/amd64"
+    size_mb: Annotated[
+        Count, Meta(description="Budget: largest unpacked size of the image, in MB.")
+    ] = 300
+    minimal_size_mb: Annotated[
+        Count, Meta(description="Budget: the same for `minimal`, in MB.")
+    ] = 150
+    memory_mb: Annotated[Count, Meta(description="Budget: memory of the idle endpoint, in MB.")] = (
+        130
+    )
+    sign: Annotated[
+        str | None,
+        Meta(
+            description="A command that signs after a build; it finds IMAGE, IMAGE_ID, IMAGE_RECORD and IMAGE_SBOM in its environment."
+        ),
+    ] = None
+
+
+class CiSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pipelines that `modelyard sync` writes. After a change here: modelyard sync."""
+
+    services: Annotated[
+        tuple[Literal["github", "gitlab"], ...],
+        Meta(description="Which services' files are kept up to date."),
+    ] = ("github", "gitlab")
+    branch: Annotated[
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")],
+        Meta(description="The branch that is protected, released from and deployed."),
+    ] = "main"
+    python: Annotated[
+        Annotated[str, Meta(pattern=r"^3\.\d+$")],
+        Meta(description="Version of Python in the pipelines."),
+    ] = "3.11"
+    owners: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[@A-Za-z0-9][^\s]*$")], ...],
+        Meta(description="Who is asked to review, such as '@ada' or '@org/team': CODEOWNERS."),
+    ] = ()
+    login: Annotated[
+        Literal["none", "aws", "azure", "gcp"],
+        Meta(
+            description="Cloud that jobs log in to by OIDC, for the DVC remote and deployments; no static keys."
+        ),
+    ] = "none"
+    nightly: Annotated[
+        Annotated[str, Meta(pattern=r"^[0-9*/,-]+( [0-9*/,A-Z-]+){4}$")],
+        Meta(description="When drift is measured and a candidate is retrained: cron, in UTC."),
+    ] = "17 3 * * *"
+    incoming: Annotated[
+        str | None,
+        Meta(description="The table that the nightly job compares, a file in the repository."),
+    ] = None
+    image: Annotated[bool, Meta(description="Build and verify a container image.")] = True
+    environments: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$")], ...],
+        Meta(
+            description="Where the image is deployed, in order, such as [staging, production]; the last one waits for approval."
+        ),
+    ] = ()
+
+
+class EcsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An ECS service on Fargate; what is named here exists already (docs/clouds/ecs.md)."""
+
+    region: Annotated[str, Meta(description="AWS region.")] = ""
+    cluster: Annotated[str, Meta(description="ECS cluster.")] = "default"
+    subnets: Annotated[tuple[str, ...], Meta(description="Subnets of the tasks.")] = ()
+    security_groups: Annotated[tuple[str, ...], Meta(description="Security groups.")] = ()
+    target_group: Annotated[
+        str | None, Meta(description="ARN of the load balancer's target group; none: no balancer.")
+    ] = None
+    execution_role: Annotated[
+        str, Meta(description="ARN of the role that pulls the image and writes the log.")
+    ] = ""
+    cpu: Annotated[int, Meta(description="CPU units of a task: 256, 512, 1024, …")] = 256
+    memory: Annotated[int, Meta(description="Memory of a task in MiB.")] = 512
+    count: Annotated[int, Meta(description="Tasks.", ge=1, le=1000)] = 2
+    public_ip: Annotated[bool, Meta(description="Whether tasks get a public address.")] = False
+
+
+class Environment(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a release of one environment runs."""
+
+    target: Annotated[Literal["kubernetes", "ecs", "local"], Meta(description="What runs it.")] = (
+        "kubernetes"
+    )
+    context: Annotated[
+        str | None,
+        Meta(description="Kubernetes: the kubeconfig's context; the current one if null."),
+    ] = None
+    namespace: Annotated[
+        str | None, Meta(description="Kubernetes: NAME-ENVIRONMENT where null.")
+    ] = None
+    values: Annotated[
+        tuple[str, ...],
+        Meta(description="Kubernetes: further values files, relative to the project, last wins."),
+    ] = ()
+    repository: Annotated[
+        str | None,
+        Meta(description="Where the image is pushed to, such as registry.example.com/team/churn."),
+    ] = None
+    url: Annotated[str | None, Meta(description="The endpoint's public address, for the link.")] = (
+        None
+    )
+    port: Annotated[
+        int, Meta(description="Local: the port that is listened at.", ge=1, le=65535)
+    ] = 8080
+    ecs: EcsSection = EcsSection()
+
+
+class DeploySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where releases run."""
+
+    environments: Annotated[
+        dict[str, Environment],
+        Meta(description="Environment (staging, production, …) -> target, context, namespace, …"),
+    ] = {}
+    timeout: Annotated[
+        Duration, Meta(description="How long a rollout may take before it is taken back.")
+    ] = "5m"
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """modelyard.yaml, resolved: flag > environment > file > default."""
 
@@ -204,3 +353,6 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tune: TuneSection = TuneSection()
     gate: GateSection = GateSection()
     track: TrackSection = TrackSection()
+    image: ImageSection = ImageSection()
+    ci: CiSection = CiSection()
+    deploy: DeploySection = DeploySection()

@@ -51,11 +51,10 @@ def predict(served: Served, call: Call) -> Answer:
 
 def as_json(served: Served, found: Predicted) -> bytes:
     """{"predictions", "classes", "probabilities", "model"}; regression has no probabilities."""
-    body = b'{"predictions":' + _encode(found.labels)
-    if served.manifest.classes:
-        body += b',"classes":' + _encode(served.manifest.classes)
-        body += b',"probabilities":' + _encode(found.lists)
-    return body + served.tail + b"}"
+    if served.middle:
+        middle = (_encode(found.labels), served.middle, _encode(found.lists))
+        return b"".join((b'{"predictions":', *middle, served.tail, b"}"))
+    return b'{"predictions":' + _encode(found.labels) + served.tail + b"}"
 
 
 def as_csv(served: Served, found: Predicted, texts: dict[str, list[str]]) -> bytes:

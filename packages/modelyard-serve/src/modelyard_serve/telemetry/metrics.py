@@ -155,8 +155,6 @@ class _Collector(Collector):
 class Metrics:
     """`text()` is the page that Prometheus reads."""
 
-    kind = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
-
     def __init__(self, board: Board, layout: Layout, manifest: Manifest, version: str) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(board, layout, manifest, version))

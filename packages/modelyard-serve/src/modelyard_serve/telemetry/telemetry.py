@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import atexit
+import bisect
+import threading
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from modelyard_serve.contract import read_reference
 from modelyard_serve.served import Predicted, Served
 from modelyard_serve.settings import Settings
 from modelyard_serve.telemetry.board import Board
 from modelyard_serve.telemetry.drift import Counting
-from modelyard_serve.telemetry.layout import Layout
+from modelyard_serve.telemetry.layout import BUCKETS, ROUTES, Layout
 from modelyard_serve.telemetry.log import LEVELS, WAIT, Line, Log, every
-from modelyard_serve.telemetry.metrics import Metrics
 from modelyard_serve.telemetry.predictions import PredictionLog
+
+if TYPE_CHECKING:
+    from modelyard_serve.telemetry.metrics import Metrics
 
 HEALTH = frozenset({"/ping", "/health", "/v2/health/live", "/v2/health/ready", "/metrics"})
 """Routes that probes ask every few seconds: logged at the level debug only."""
-
-
-class Event(NamedTuple):
-    """One answered request. `seconds` is the time within the application."""
-
-    route: str
-    method: str
-    path: str
-    status: int
-    seconds: float
-    request_id: str
-    trace_id: str = ""
-    client: str = ""
-    bytes_in: int = 0
-    bytes_out: int = 0
-    error: str = ""
 
 
 class Telemetry:
@@ -45,7 +33,8 @@ class Telemetry:
         self.layout = layout_of(served)
         self.board = Board(self.layout.size) if board is None else board
         self.log = Log(settings.log_level)
-        self.metrics = Metrics(self.board, self.layout, served.manifest, served.version)
+        self._served = served
+        self._metrics: Metrics | None = None
         self._cells = self.board.block(worker)
         spans: list[tuple[int, bool]] = []
         at = 0
@@ -59,6 +48,17 @@ class Telemetry:
             else None
         )
         self._slots: dict[tuple[str, int], int] = {}
+        layout = self.layout
+        self._at = {
+            route: (
+                layout.at(layout.seconds, route),
+                layout.at(layout.rows, route),
+                layout.bucket(route, 0.0),
+            )
+            for route in ROUTES
+        }
+        # A worker's threads count into the same cells, and adding is reading and writing.
+        self._counts = threading.Lock()
         self._requests = settings.log_level in ("debug", "info")
         self._probes = settings.log_level == "debug"
         atexit.register(self.flush)
@@ -69,54 +69,51 @@ class Telemetry:
 
     def rows(self, route: str, found: Predicted) -> None:
         """Count a part of a streamed answer."""
-        self._cells[self.layout.at(self.layout.rows, route)] += len(found.labels)
+        with self._counts:
+            self._cells[self.layout.at(self.layout.rows, route)] += len(found.labels)
         self._counting.add(found)
 
-    def note(self, event: Event, found: Predicted | None = None, rows: int = 0) -> None:
-        """Count and log one answer; `rows` are those that `rows()` counted already."""
-        cells, layout = self._cells, self.layout
-        route, status, seconds = event.route, event.status, event.seconds
+    def note(self, route: str, seconds: float, line: Line, found: Predicted | None = None) -> None:
+        """Count and log one answer, which took `seconds` within the application.
+
+        `line.rows` are those that `rows()` counted already.
+        """
+        cells, status = self._cells, line.status
         slot = self._slots.get((route, status))
         if slot is None:
-            slot = self._slots[route, status] = layout.request(route, status)
-        cells[slot] += 1.0
-        cells[layout.bucket(route, seconds)] += 1.0
-        cells[layout.at(layout.seconds, route)] += seconds
+            slot = self._slots[route, status] = self.layout.request(route, status)
+        at_seconds, at_rows, first_bucket = self._at[route]
+        bucket = first_bucket + bisect.bisect_left(BUCKETS, seconds)
+        rows = 0 if found is None else len(found.labels)
+        with self._counts:
+            cells[slot] += 1.0
+            cells[bucket] += 1.0
+            cells[at_seconds] += seconds
+            cells[at_rows] += rows
         moment = time.time()
         if found is not None:
-            rows = len(found.labels)
-            cells[layout.at(layout.rows, route)] += rows
+            line.rows = rows
             self._counting.add(found)
             if self._predictions is not None:
-                self._predictions.add(self.log.stamp(moment), event.request_id, found)
+                self._predictions.add(self.log.stamp(moment), line.request_id, found)
+        failed = status >= 500 and status != 503
         if self._requests and (self._probes or route not in HEALTH):
-            level = "error" if status >= 500 and status != 503 else "info"
-            self.log.request(
-                Line(
-                    "",
-                    level,
-                    "request",
-                    event.method,
-                    event.path,
-                    status,
-                    round(seconds * 1000, 3),
-                    rows,
-                    event.bytes_in,
-                    event.bytes_out,
-                    event.request_id,
-                    event.trace_id,
-                    event.client,
-                    event.error,
-                ),
-                moment,
-            )
+            if failed:
+                line.level = "error"
+            self.log.request(line, moment)
         elif status >= 500 and self.log.level <= LEVELS["error"]:
-            self.log.event("error", "request", path=event.path, status=status, error=event.error)
+            self.log.event("error", "request", path=line.path, status=status, error=line.error)
 
     def text(self) -> bytes:
         """The metrics of all workers, with this one's rows counted up to now."""
         self._counting.fold()
-        return self.metrics.text()
+        if self._metrics is None:
+            # Imported when it is first asked for: a tenth of a cold start, and 4 MB.
+            from modelyard_serve.telemetry.metrics import Metrics
+
+            served = self._served
+            self._metrics = Metrics(self.board, self.layout, served.manifest, served.version)
+        return self._metrics.text()
 
     def flush(self) -> None:
         """Count and write what is queued."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelyard.checks import disk, environment, locks, repository, store, tracked_data
+from modelyard.checks import (
+    disk,
+    environment,
+    locks,
+    merge_drivers,
+    repository,
+    store,
+    tracked_data,
+)
 from modelyard.checks.finding import Finding
 from modelyard.errors import ModelyardError
 from modelyard.project import Project, load
@@ -15,6 +23,7 @@ MACHINE: tuple[Callable[[], Sequence[Finding]], ...] = (environment.check,)
 
 IN_PROJECT: tuple[Callable[[Project], Sequence[Finding]], ...] = (
     repository.check,
+    merge_drivers.check,
     tracked_data.check,
     store.check,
     locks.check,
@@ -39,4 +48,13 @@ def examine(start: Path | None = None) -> list[Finding]:
     return findings
 
 
-__all__ = ["Finding", "examine"]
+def mend(start: Path | None = None) -> list[str]:
+    """Do what can be done without asking: a clone's merge drivers. Returns what was done.
+
+    Raises:
+        NotAProject: there is no project here.
+    """
+    return merge_drivers.mend(load(start))
+
+
+__all__ = ["Finding", "examine", "mend"]

@@ -1,4 +1,4 @@
-"""`modelyard data add|log|diff|checkout`."""
+"""`modelyard data add|log|diff|checkout|pull|validate`."""
 
 from __future__ import annotations
 
@@ -119,3 +119,22 @@ def checkout(version: str, force: bool) -> None:
     found = checkout_version(project.load(), version, force=force)
     click.echo(f"The working data is {found.version} (md5 {found.md5[:12]}): {found.message}")
     click.echo("Next:  modelyard run")
+
+
+@command.command("pull")
+def pull() -> None:
+    """Bring the table from DVC's cache or remote, and of the stages' outputs what is there."""
+    from modelyard.versions.pull import pull as pull_data
+
+    pull_data(project.load(), click.echo)
+
+
+@command.command("validate")
+def validate() -> None:
+    """Hold the working table against the recorded schema; exit code 4 where it does not fit."""
+    from modelyard.versions.validate import validate as validate_data
+
+    found = validate_data(project.load())
+    for warning in found.warnings:
+        click.echo(f"! {warning}")
+    click.echo(f"✓ {found.rows:,} rows fit {found.against}")

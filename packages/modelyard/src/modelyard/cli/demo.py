@@ -53,12 +53,24 @@ def command(folder: Path, budget: str, replace: bool) -> None:
     ):
         mark = click.style("✓", fg="green") if done else click.style("✗", fg="red")
         click.echo(f"{mark} {text}")
+    image = told.image
+    if image.skipped:
+        click.echo(f"– image: skipped. {image.skipped}")
+    else:
+        mark = click.style("✓", fg="green") if image.verified else click.style("✗", fg="red")
+        click.echo(f"{mark} image {image.reference}: {image.summary}, scored inside the container")
+    names = ("report", "summary", "card", "bundle")
+    click.echo()
+    for name, path in zip(names, told.made, strict=True):
+        click.echo(f"  {name:9}{folder / path.relative_to(told.root)}")
+    if not image.skipped:
+        click.echo(f"  {'image':9}{folder}/reports/m3-packaging/index.html")
     click.echo(
-        f"\n  report   {folder}/reports/index.html\n"
-        f"  runs     {folder}/mlflow.db\n"
-        f"  package  {folder}/package/\n"
+        f"  {'runs':9}{folder}/mlflow.db\n"
+        f"  {'package':9}{folder}/package/\n"
         f"\nDone in {time.monotonic() - started:.0f} s. Next:\n"
         f"  cd {folder}\n"
         "  modelyard runs\n"
+        "  modelyard record      (a filmed tour of up to five minutes)\n"
         "  mlflow ui --backend-store-uri sqlite:///mlflow.db"
     )

@@ -43,7 +43,9 @@ def command(
     )
     click.secho("Would write:" if dry_run else f"Made {made.root}", bold=True)
     for path in made.files:
-        click.echo(f"  {path}")
+        if not path.startswith(".rendered/"):
+            click.echo(f"  {path}")
+    click.echo("  .rendered/ (the generated files once more, for modelyard sync)")
     click.secho("Inferred:", bold=True)
     for what, value, why in made.inferred:
         click.echo(f"  {what:<10} {value}  ({why})" if why else f"  {what:<10} {value}")

@@ -8,11 +8,11 @@ from modelyard import project
 
 
 @click.command("report")
-def command() -> None:
+@click.option("--refresh", is_flag=True, help="Read the list of runs from the tracking store anew.")
+def command(refresh: bool) -> None:
     """Write reports/index.html from the records; nothing is computed anew."""
-    from modelyard.registry import lineage
-    from modelyard.report import html
+    from modelyard.reporting import report
 
     here = project.load()
-    path = html.write(here, {"lineage": lineage.collect(here).tags()})
+    path = report(here, refresh=refresh)
     click.echo(str(path.relative_to(here.root)))

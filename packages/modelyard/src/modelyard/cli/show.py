@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from modelyard.project import Project
 from modelyard.records import (
     EvaluateRecord,
     GateRecord,
@@ -25,6 +27,9 @@ from modelyard.records import (
     TrainRecord,
 )
 from modelyard.settings import Settings
+
+if TYPE_CHECKING:
+    from modelyard.checks.finding import Finding
 
 PLAIN_EVERY = 5.0
 """Without a TTY a line of progress is printed at most this often, in seconds."""
@@ -47,10 +52,34 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
 
 
+def size(value: int) -> str:
+    """Bytes as people read them."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= step:
+            return f"{value / step:.1f} {unit}"
+    return f"{value} bytes"
+
+
 def as_json(value: Any) -> None:
     """Print a struct, dataclass or plain value as one JSON document."""
     plain = msgspec.to_builtins(value, enc_hook=str)  # paths as texts
     click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def findings(found: Sequence[Finding], as_document: bool) -> None:
+    """Print what checks have found, each with its fix; exit code 1 where one is an error."""
+    if as_document:
+        as_json(found)
+    else:
+        marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+        for finding in found:
+            mark, colour = marks[finding.state]
+            click.secho(mark, fg=colour, nl=False)
+            click.echo(f" {finding.name:<14} {finding.message}")
+            if finding.fix:
+                click.echo(f"     fix: {finding.fix}")
+    if any(finding.state == "error" for finding in found):
+        raise SystemExit(1)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
@@ -185,3 +214,10 @@ def _evaluate(record: EvaluateRecord) -> str:
         f"[{number(found.low)}, {number(found.high)}] · "
         f"baseline {number(record.baseline.get(record.metric))}"
     )
+
+
+def deliverable(here: Project, path: Path, kept: Sequence[str]) -> None:
+    """The path of what was made, and which of its sections are a person's."""
+    click.echo(str(path.relative_to(here.root)))
+    if kept:
+        click.echo(f"  kept as you wrote it: {', '.join(kept)}")

@@ -12,7 +12,7 @@ from modelyard.cli import show
 @click.argument("what")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def command(what: str, as_json: bool) -> None:
-    """Walk the lineage from a commit, run, package or model digest, data or model version."""
+    """Walk the lineage from a commit, run, package, model or image digest, or a version."""
     from modelyard.ship.trace import trace
 
     chains = trace(project.load(), what)

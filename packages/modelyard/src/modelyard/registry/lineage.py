@@ -23,6 +23,9 @@ OWN_FILES = (
 )
 """What a run itself writes and git keeps: a change there does not make the tree dirty."""
 
+ABOUT = ("MODEL_CARD.md", "SUMMARY.md")
+"""What is written about a model; nothing is made from it: a change dirties nothing."""
+
 _PART = re.compile(r"\.[^/]+\.\d+\.part(/|$)")
 
 
@@ -61,7 +64,7 @@ def collect(project: Project) -> Lineage:
     return Lineage(
         commit=git.head(root) or "",
         dirty=bool(changed),
-        patch=git.diff_patch(root, exclude=OWN_FILES) if changed else b"",
+        patch=git.diff_patch(root, exclude=(*OWN_FILES, *ABOUT)) if changed else b"",
         branch=git.branch(root) or "",
         data_version=data_version(project) or "",
         data_md5=dvc.pointer_md5(project.data_pointer) or "",
@@ -115,7 +118,7 @@ def _own(path: str) -> bool:
     # pack asks while it writes its package under a temporary name, which git would call a change.
     if _PART.match(path):
         return True
-    return any(path == own or path.startswith(own + "/") for own in OWN_FILES)
+    return any(path == own or path.startswith(own + "/") for own in (*OWN_FILES, *ABOUT))
 
 
 def _digest(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 def fill(template: str, **values: Any) -> str:
     """Fill one template of render/templates. Raises jinja2.UndefinedError for a name not given."""
     return _environment().get_template(template).render(**values)
+
+
+def fill_pipeline(template: str, **values: Any) -> str:
+    """Fill a template whose own text has `{{ }}`: values stand in `<< >>`, logic in `<% %>`."""
+    return _environment("<<", ">>", "<%", "%>").get_template(template).render(**values)
 
 
 def inline(value: Any) -> str:
@@ -33,7 +39,9 @@ def inline(value: Any) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(
+    opened: str = "{{", closed: str = "}}", begun: str = "{%", ended: str = "%}"
+) -> Environment:
     # Every stage's process imports render.pipeline, only `init` fills templates: jinja2 waits here.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -44,6 +52,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - YAML and Markdown, no HTML
+        variable_start_string=opened,
+        variable_end_string=closed,
+        block_start_string=begun,
+        block_end_string=ended,
     )
     made.filters["yaml"] = inline
+    made.filters["shell"] = shlex.quote
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelyard.render.engine import fill
+from modelyard.render.pipeline import StageSpec
 from modelyard.settings import Settings
 
 
@@ -18,9 +19,11 @@ def dvcignore() -> str:
     return fill("dvcignore.j2")
 
 
-def gitattributes() -> str:
-    """Files whose bytes are hashed keep their line endings everywhere."""
-    return fill("gitattributes.j2")
+def gitattributes(stages: Sequence[StageSpec]) -> str:
+    """Hashed files keep their line endings; what stages write has its merge drivers."""
+    names = [path for stage in stages for path in (*stage.plain_outs, *stage.metrics)]
+    folders = [f"{path}/**" for stage in stages for path in stage.plots]
+    return fill("gitattributes.j2", outputs=[*names, *folders])
 
 
 def readme(settings: Settings, *, rows: int, columns: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from platform import python_version
 
@@ -16,7 +17,24 @@ def requirements_lock(root: str = "modelyard") -> str:
     return f"# The environment of this project, made on Python {python_version()}.\n{pins}"
 
 
-def _closure(root: str) -> dict[str, str]:
+def pins_of(root: str, *, python: str = "", platform: str = "") -> dict[str, str]:
+    """name -> version of an installed distribution and all that it needs.
+
+    Args:
+        python: such as 3.11, where markers are those of another Python;
+        platform: such as linux/amd64, where they are those of another machine.
+    """
+    target: dict[str, str] = {}
+    if python:
+        target |= {"python_version": python, "python_full_version": f"{python}.0"}
+    if platform:
+        machine = {"amd64": "x86_64", "arm64": "aarch64"}[platform.rpartition("/")[2]]
+        target |= {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
+        target |= {"platform_machine": machine}
+    return _closure(root, target)
+
+
+def _closure(root: str, target: Mapping[str, str] | None = None) -> dict[str, str]:
     from packaging.requirements import Requirement
 
     found: dict[str, str] = {}
@@ -34,7 +52,7 @@ def _closure(root: str) -> dict[str, str]:
         found[name] = installed.version
         for text in installed.requires or []:
             need = Requirement(text)
-            if need.marker is None or need.marker.evaluate({"extra": extra}):
+            if need.marker is None or need.marker.evaluate({**(target or {}), "extra": extra}):
                 left += [(_plain(need.name), wanted) for wanted in ("", *need.extras)]
     return found
 

@@ -25,3 +25,9 @@ def read_data_version(text: str) -> DataMessage:
     """Read a tag's message."""
     found = re.search(r"^rows: (\d+)$", text, re.MULTILINE)
     return DataMessage(text.partition("\n")[0], int(found[1]) if found else None)
+
+
+def md5_of(text: str) -> str:
+    """The table's md5 in a data version's tag, or "" in one made by hand."""
+    found = re.search(r"^md5: ([0-9a-f]{32})$", text, re.MULTILINE)
+    return found[1] if found else ""

@@ -18,6 +18,7 @@ SHOWN = {
     "tune": ("budget", "trials", "metric", "families", "workers"),
     "gate": ("limits", "baseline", "champion", "margin"),
     "track": ("uri",),
+    "ci": ("services", "branch", "owners", "environments"),
 }
 """Keys that are written though they have their default; a key with another value always is."""
 
@@ -36,7 +37,7 @@ def project_file(settings: Settings, reasons: Mapping[str, str] | None = None) -
         entries = []
         for field in msgspec.structs.fields(section):
             value = msgspec.to_builtins(getattr(values, field.name))
-            if field.name in SHOWN[name] or not _is_default(field, value):
+            if field.name in SHOWN.get(name, ()) or not _is_default(field, value):
                 entries.append(
                     {
                         "key": field.name,
@@ -45,7 +46,8 @@ def project_file(settings: Settings, reasons: Mapping[str, str] | None = None) -
                         "reason": _line((reasons or {}).get(f"{name}.{field.name}", "")),
                     }
                 )
-        body.append({"name": name, "meaning": first_line(section), "entries": entries})
+        if entries:
+            body.append({"name": name, "meaning": first_line(section), "entries": entries})
     return fill("modelyard.yaml.j2", sections=body)
 
 

@@ -1,4 +1,4 @@
-"""The run's report: one self-contained page, made from the records alone."""
+"""The project's report: one self-contained page, made from the records alone."""
 
 from __future__ import annotations
 
@@ -9,28 +9,23 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from modelyard.errors import UsageError, nearest
 from modelyard.models.metrics import METRICS
 from modelyard.project import Project
 from modelyard.records import (
-    ChampionRecord,
     Comparison,
     EvaluateRecord,
-    GateRecord,
-    IngestRecord,
-    PackRecord,
     Schema,
     Slice,
-    SplitRecord,
     StudyRecord,
-    TrainRecord,
     Trial,
-    read_if_there,
     write_bytes,
 )
-from modelyard.report import plots
+from modelyard.report import graph, plots, words
+from modelyard.report.gather import Gathered, gather
 
 TEMPLATES = Path(__file__).parent / "templates"
-TOP_TRIALS = 15
+TOP_TRIALS = 500
 TOP_SLICES = 20
 TOP_CLASSES = 20
 TOP_CONFUSIONS = 15
@@ -70,78 +65,182 @@ def page(
     project: Project, extra: Mapping[str, Any], pictures: Mapping[str, str] | None = None
 ) -> str:
     """The page as text; see `write`."""
-    environment = Environment(
+    return _render(project, extra, pictures, "index.html.j2")
+
+
+def _render(
+    project: Project,
+    extra: Mapping[str, Any],
+    pictures: Mapping[str, str] | None,
+    template: str,
+    **more: str,
+) -> str:
+    state = gather(project, extra.get("lineage"))
+    given = dict(pictures) if pictures is not None else plots.draw(project, state.runs)
+    if pictures is not None and state.runs.runs and "runs" not in given:
+        given |= plots.of_runs(state.runs)
+    given |= {"lineage": graph.lineage(state), "git": graph.history(state.commits)}
+    # All are ours: pictures escape their texts when they are drawn, style and script have none.
+    drawn = {name: Markup(text) for name, text in given.items() if text}  # noqa: S704
+    css = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704
+    script = Markup((TEMPLATES / "report.js").read_text("utf-8"))  # noqa: S704
+    made = environment().get_template(template)
+    return made.render(view(state), plots=drawn, css=css, script=script, **more)
+
+
+SECTIONS = ("data", "experiments", "tuning", "results", "gate", "package", "operations", "lineage")
+"""The page's parts, each a template of its own; a notebook shows them one by one."""
+
+
+def fragment(project: Project, name: str, extra: Mapping[str, Any]) -> str:
+    """One part of the page as a page of its own.
+
+    Raises:
+        UsageError: there is no such part.
+        ModelyardError: a record is there and cannot be read.
+    """
+    if name not in SECTIONS:
+        raise UsageError(
+            f"The report has no part {name!r}{nearest(name, SECTIONS) or '.'}",
+            why=f"Its parts: {', '.join(SECTIONS)}.",
+            next_step='Project().section("tuning")',
+        )
+    return _render(project, extra, None, "fragment.html.j2", section=name)
+
+
+def environment() -> Environment:
+    """The templates with the ways of writing values."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {
-        "num": number,
-        "share": share,
-        "level": level,
-        "count": count,
-        "size": size,
-        "params": params,
-        "short": short,
-        "metric": _metric_title,
+    made.filters |= {
+        "num": words.number,
+        "signed": words.signed,
+        "share": words.share,
+        "level": words.level,
+        "count": words.count,
+        "size": words.size,
+        "secs": words.seconds,
+        "params": words.params,
+        "short": words.short,
+        "metric": words.metric_title,
+        "stamp": _stamp,
+        "facts": _facts,
     }
-    # Both are ours: pictures escape their texts when they are drawn, the stylesheet has none.
-    pictures = plots.draw(project) if pictures is None else pictures
-    drawn = {name: Markup(text) for name, text in pictures.items()}  # noqa: S704
-    css = Markup((TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704
-    template = environment.get_template("index.html.j2")
-    return template.render(view(project, extra), plots=drawn, css=css)
+    return made
 
 
-def view(project: Project, extra: Mapping[str, Any]) -> dict[str, Any]:
+def view(state: Gathered) -> dict[str, Any]:
     """What the template shows: the records, and them in the order that a reader wants."""
-    study = read_if_there(project.record("study"), StudyRecord)
-    evaluation = read_if_there(project.record("evaluate"), EvaluateRecord)
-    gate = read_if_there(project.record("gate"), GateRecord)
-    schema = read_if_there(project.record("schema"), Schema)
+    study, evaluation, gate, schema = state.study, state.evaluation, state.gate, state.schema
     return {
-        "project": project,
-        "settings": project.settings,
+        "state": state,
+        "project": state.project,
+        "settings": state.project.settings,
         "schema": schema,
-        "ingest": read_if_there(project.record("ingest"), IngestRecord),
-        "split": read_if_there(project.record("split"), SplitRecord),
+        "ingest": state.ingest,
+        "split": state.split,
         "study": study,
-        "train": read_if_there(project.record("train"), TrainRecord),
+        "train": state.train,
         "evaluation": evaluation,
-        "pack": read_if_there(project.record("pack"), PackRecord),
+        "pack": state.pack,
         "gate": gate,
-        "champion": read_if_there(project.record("champion"), ChampionRecord),
-        "lineage": _lineage(extra.get("lineage") or {}),
-        "board": _board(study) if study else None,
+        "champion": state.champion,
+        "run_id": state.run_id,
+        "lineage": _lineage(state.lineage),
+        "board": board(study) if study else None,
+        "gain": _gain(study) if study else [],
         "metric_rows": _metric_rows(evaluation) if evaluation else [],
         "slices": _slices(evaluation) if evaluation else [],
         "confusion": _confusion(evaluation, schema) if evaluation and schema else None,
         "interval": _interval(gate.comparison) if gate and gate.comparison else None,
+        "runs": _runs(state),
     }
 
 
-def _board(study: StudyRecord) -> dict[str, Any]:
-    """The trials that finished, best first; the best of each family; how the others ended."""
-    scored = [
-        trial for trial in study.trials if trial.state == "complete" and trial.score is not None
-    ]
+def _runs(state: Gathered) -> list[dict[str, Any]]:
+    """The runs, best first; the champion's is marked."""
+    sign = -1 if state.runs.direction == "maximize" else 1
+    scored = [run for run in state.runs.runs if run.value is not None]
+    ranked = sorted(scored, key=lambda run: sign * (run.value or 0.0))
+    now = state.champion.run_id if state.champion else None
+    return [{"run": run, "champion": run.run_id == now} for run in ranked]
+
+
+def board(study: StudyRecord) -> dict[str, Any]:
+    """The trials that have a score, best first; the best of each family; how the others ended."""
+    scored = [trial for trial in study.trials if trial.score is not None]
     sign = -1 if study.direction == "maximize" else 1
-    ranked = sorted(scored, key=lambda trial: (sign * (trial.score or 0.0), trial.number))
+    ranked = sorted(
+        scored, key=lambda t: (t.state != "complete", sign * (t.score or 0.0), t.number)
+    )
     families: dict[str, Trial] = {}
     for trial in ranked:
         families.setdefault(trial.family, trial)
     ends: dict[str, int] = {}
+    spent: dict[str, tuple[int, float]] = {}
     for trial in study.trials:
         ends[trial.state] = ends.get(trial.state, 0) + 1
+        tried, time = spent.get(trial.family, (0, 0.0))
+        spent[trial.family] = (tried + 1, time + trial.seconds)
     return {
         "families": list(families.values()),
         "top": ranked[:TOP_TRIALS],
         "more": max(0, len(ranked) - TOP_TRIALS),
         "ends": ends,
+        "spent": spent,
         "chosen": {member.trial for member in study.chosen},
     }
+
+
+def _gain(study: StudyRecord) -> list[dict[str, Any]]:
+    """Baseline, each family's own default, the best trial, what was chosen: each with its distance
+    from the default of the best family, and the seconds that it took."""
+    complete = [t for t in study.trials if t.state == "complete" and t.score is not None]
+    if not complete:
+        return []
+    pick = max if study.direction == "maximize" else min
+    best = pick(complete, key=lambda t: t.score or 0.0)
+    rows: list[tuple[str, str, Trial | None, float]] = []
+    for trial in complete:
+        if trial.family == "baseline":
+            rows.append(("Baseline", "the dumbest model to beat", trial, trial.score or 0.0))
+            break
+    defaults: dict[str, Trial] = {}
+    for trial in complete:
+        if trial.origin == "default" and trial.family != "baseline":
+            defaults.setdefault(trial.family, trial)
+    for family, trial in defaults.items():
+        rows.append((f"Default of {family}", "before any search", trial, trial.score or 0.0))
+    rows.append(
+        (
+            f"Best trial: {best.family}",
+            f"trial {best.number}, {best.origin}",
+            best,
+            best.score or 0.0,
+        )
+    )
+    if len(study.chosen) > 1:
+        rows.append(
+            ("Blend that was chosen", f"{len(study.chosen)} trials, out of fold", None, study.score)
+        )
+    base = defaults.get(best.family)
+    zero = base.score if base is not None and base.score is not None else None
+    return [
+        {
+            "name": name,
+            "note": note,
+            "trial": trial,
+            "score": score,
+            "gain": None if zero is None else words.better(study.direction, score, zero),
+            "base": base is not None and trial is base and not name.startswith("Best"),
+        }
+        for name, note, trial, score in rows
+    ]
 
 
 def _metric_rows(evaluation: EvaluateRecord) -> list[dict[str, Any]]:
@@ -164,7 +263,7 @@ def _metric_rows(evaluation: EvaluateRecord) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "title": _metric_title(name),
+                "title": words.metric_title(name),
                 "entry": entry,
                 "baseline": plain,
                 "smaller_is_better": smaller,
@@ -236,61 +335,28 @@ def _lineage(given: Mapping[str, Any]) -> list[tuple[str, str]]:
     return known + [(key, value) for key, value in plain.items() if key not in LINEAGE_NAMES]
 
 
-def _metric_title(name: str) -> str:
-    return METRICS[name].title if name in METRICS else name
+def _stamp(text: str) -> str:
+    """An ISO time to the minute."""
+    return text[:16].replace("T", " ")
 
 
-# --- how values are written ----------------------------------------------------------------------
-
-
-def number(value: float | int | str | None, digits: int = 4) -> str:
-    """Four significant digits, thousands set apart; a dash for nothing."""
-    if value is None:
-        return "–"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return count(value)
-    if abs(value) >= 10 ** (digits - 1):
-        return f"{value:,.0f}".replace(",", "\u2009")
-    if 0 < abs(value) < 1e-4:
-        return f"{value:.1e}".replace("e-0", "e-").replace("-", "−")
-    text = f"{value:.{digits}f}" if abs(value) < 1 else f"{value:.{digits}g}"
-    return text.replace("-", "−")
-
-
-def share(value: float) -> str:
-    """A share as a percentage."""
-    return f"{100 * value:.1f} %" if value < 0.9995 else "100 %"
-
-
-def level(confidence: float) -> str:
-    """A confidence level as a percentage, without digits that say nothing."""
-    return f"{100 * confidence:g} %"
-
-
-def count(value: int) -> str:
-    """A whole number, thousands set apart by a thin space."""
-    return f"{value:,}".replace(",", "\u2009")
-
-
-def size(value: int) -> str:
-    """Bytes for people."""
-    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= step:
-            return f"{value / step:.1f} {unit}"
-    return f"{value} bytes"
-
-
-def params(values: Mapping[str, Any]) -> str:
-    """Parameters in one line."""
-    shown = (
-        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in values.items()
-    )
-    return ", ".join(shown) or "no parameters"
-
-
-def short(digest: str | None, length: int = 12) -> str:
-    """The first digits of a digest."""
-    return digest[:length] if digest else "–"
+def _facts(body: Mapping[str, Any], depth: int = 0) -> list[tuple[str, str]]:
+    """A record of another part of the house as names and texts, nested names joined."""
+    found: list[tuple[str, str]] = []
+    for key, value in body.items():
+        name = str(key).replace("_", " ")
+        if isinstance(value, Mapping) and depth < 2:
+            found += [(f"{name} · {inner}", text) for inner, text in _facts(value, depth + 1)]
+        elif isinstance(value, bool):
+            found.append((name, "yes" if value else "no"))
+        elif isinstance(value, int | float):
+            big = "bytes" in name or name.endswith("size")
+            text = words.size(value) if big and isinstance(value, int) else words.number(value)
+            found.append((name, text))
+        elif isinstance(value, list):
+            plain = [str(entry) for entry in value if not isinstance(entry, list | Mapping)]
+            text = ", ".join(plain[:8]) + (f" and {len(plain) - 8} more" if len(plain) > 8 else "")
+            found.append((name, text or f"{len(value)} entries"))
+        elif value not in (None, ""):
+            found.append((name, str(value)[:300]))
+    return found[:40]

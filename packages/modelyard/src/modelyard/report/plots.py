@@ -1,41 +1,55 @@
-"""The report's pictures, drawn from the CSV files of evaluate and the study's record."""
+"""The report's pictures, drawn from the CSV files of evaluate and the records of study and runs."""
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from modelyard.project import Project
-from modelyard.records import StudyRecord, Trial, read_if_there
-from modelyard.report.svg import GRID, INK, SERIES, figure, style, text_of
+from modelyard.records import EvaluateRecord, RunsRecord, StudyRecord, Trial, read_if_there
+from modelyard.report import parallel
+from modelyard.report.chart import GREY, GRID, INK, SERIES, Chart, Pair
+from modelyard.report.words import metric_title, number
 
 TOP_FEATURES = 15
 TOP_TRIALS = 12
 Lines = list[dict[str, str]]
 
 
-def draw(project: Project) -> dict[str, str]:
+def draw(project: Project, runs: RunsRecord | None = None) -> dict[str, str]:
     """Draw what there is to draw.
+
+    Args:
+        runs: the runs' list, for the score over time.
 
     Returns:
         name -> SVG text, with transparent ground and the page's colours. Names: history, families,
-        folds (from the study), roc, pr, calibration, predictions, residuals, importance (from the
-        CSV of that name). A missing record or CSV leaves its names out.
+        folds, spent, parallel-FAMILY, matters-FAMILY (from the study), runs, roc, pr, calibration,
+        predictions, residuals, importance, threshold (from the CSV files). A missing record or CSV
+        leaves its names out.
     """
     found: dict[str, str] = {}
-    with style():
-        study = read_if_there(project.record("study"), StudyRecord)
-        if study is not None and any(trial.score is not None for trial in study.trials):
-            found["history"] = _history(study)
-            found["families"] = _families(study)
-            found["folds"] = _folds(study)
-        for name, drawer in _FROM_CSV.items():
-            lines = _read(project.plots / f"{name}.csv")
-            if lines:
-                found[name] = drawer(lines)
+    study = read_if_there(project.record("study"), StudyRecord)
+    if study is not None and any(trial.score is not None for trial in study.trials):
+        found["history"] = _history(study)
+        found["families"] = _families(study)
+        found["folds"] = _folds(study)
+        found |= parallel.draw(study, by_family(study))
+        for family, shares in study.importance.items():
+            if shares:
+                found[f"matters-{family}"] = _matters(family, shares, by_family(study)[family])
+    if runs is not None:
+        found |= of_runs(runs)
+    for name, drawer in _FROM_CSV.items():
+        lines = _read(project.plots / f"{name}.csv")
+        if lines:
+            found[name] = drawer(lines)
+    evaluation = read_if_there(project.record("evaluate"), EvaluateRecord)
+    curve = _read(project.plots / "pr.csv")
+    if evaluation is not None and evaluation.threshold is not None and curve:
+        found["threshold"] = _threshold(curve, evaluation)
     return found
 
 
@@ -46,8 +60,8 @@ def _read(path: Path) -> Lines:
         return list(csv.DictReader(file))
 
 
-def _column(lines: Lines, name: str) -> list[float]:
-    return [float(line[name]) for line in lines]
+def _pairs(lines: Lines, x: str, y: str) -> list[Pair]:
+    return [(float(line[x]), float(line[y])) for line in lines]
 
 
 def _grouped(lines: Lines, name: str) -> dict[str, Lines]:
@@ -58,6 +72,13 @@ def _grouped(lines: Lines, name: str) -> dict[str, Lines]:
     return groups
 
 
+def _around(values: Sequence[float], part: float = 0.06) -> Pair:
+    """Limits with a little room on both sides."""
+    low, high = min(values), max(values)
+    room = part * (high - low) or max(abs(high) * 0.05, 1e-6)
+    return low - room, high + room
+
+
 # --- the study -----------------------------------------------------------------------------------
 
 
@@ -65,16 +86,16 @@ def _scored(study: StudyRecord) -> list[tuple[Trial, float]]:
     return [(trial, trial.score) for trial in study.trials if trial.score is not None]
 
 
-def _by_family(study: StudyRecord) -> dict[str, str]:
+def by_family(study: StudyRecord) -> dict[str, str]:
     """Family -> colour; the baseline is grey, as it is nobody's wish."""
     names = sorted({trial.family for trial in study.trials} - {"baseline"})
     colours = {name: SERIES[index % (len(SERIES) - 1)] for index, name in enumerate(names)}
-    return colours | {"baseline": SERIES[-1]}
+    return colours | {"baseline": GREY}
 
 
-def _focus(values: Sequence[float], maximize: bool) -> tuple[float, float]:
+def _focus(values: Sequence[float], maximize: bool) -> Pair:
     """Limits that show the better three quarters well; what lies outside sits on the edge."""
-    good = np.sort(np.array(values))
+    good = sorted(values)
     best, quarter = (
         (good[-1], good[len(good) // 4]) if maximize else (good[0], good[-1 - len(good) // 4])
     )
@@ -83,106 +104,225 @@ def _focus(values: Sequence[float], maximize: bool) -> tuple[float, float]:
     return (low, high) if maximize else (best - 0.25 * spread, quarter + spread)
 
 
+def _tip(trial: Trial, metric: str) -> str:
+    said = f"trial {trial.number} · {trial.family} · {metric} {number(trial.score)}"
+    return f"{said} · {trial.origin} · {trial.seconds:.1f} s" + (
+        f" · {trial.state}" if trial.state != "complete" else ""
+    )
+
+
 def _history(study: StudyRecord) -> str:
-    made, axes = figure(9.6, 2.9)
-    maximize = study.direction == "maximize"
-    scored = _scored(study)
+    scored, maximize = _scored(study), study.direction == "maximize"
     low, high = _focus([score for _, score in scored], maximize)
-    best = (np.maximum if maximize else np.minimum).accumulate(
-        [s for t, s in scored if t.state != "pruned"] or [scored[0][1]]
-    )
-    at = [t.number for t, _ in scored if t.state != "pruned"] or [scored[0][0].number]
-    axes.step(
-        [*at, scored[-1][0].number], [*best, best[-1]], where="post", color=INK, label="best so far"
-    )
-    for family, colour in _by_family(study).items():
-        for pruned in (False, True):
-            points = [
-                (trial.number, float(np.clip(score, low, high)))
-                for trial, score in scored
-                if trial.family == family and (trial.state == "pruned") == pruned
-            ]
-            if points:
-                axes.plot(
-                    *zip(*points, strict=True),
-                    linestyle="none",
-                    marker="o",
-                    markersize=5,
-                    color=colour,
-                    markerfacecolor="none" if pruned else colour,
-                    label=f"{family} (pruned)" if pruned else family,
-                )
-    axes.set(ylim=(low, high), xlabel="trial", ylabel=study.metric)
-    axes.margins(x=0.02)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    last = max(trial.number for trial, _ in scored)
     label = f"{study.metric} of each trial by number; the best is {study.score:.4g}"
-    return text_of(made, "history", label)
+    chart = Chart(
+        "history",
+        label,
+        (-0.5, last + 0.5),
+        (low, high),
+        "trial",
+        metric_title(study.metric),
+        width=1060,
+        height=330,
+        x_whole=True,
+    )
+    best, steps = None, []
+    for trial, score in scored:
+        if trial.state == "complete":
+            better = best is None or (score > best if maximize else score < best)
+            best = score if better else best
+        if best is not None:
+            steps.append((float(trial.number), min(high, max(low, best))))
+    if steps:
+        steps.append((last + 0.5, steps[-1][1]))
+        chart.line(steps, INK, name="best so far", step=True, width=1.6)
+    for family, colour in by_family(study).items():
+        for pruned in (False, True):
+            some = [
+                (t, s) for t, s in scored if t.family == family and (t.state == "pruned") == pruned
+            ]
+            chart.dots(
+                [(float(t.number), min(high, max(low, s))) for t, s in some],
+                colour,
+                name=f"{family} (pruned)" if pruned else family,
+                hollow=pruned,
+                radius=4.5,
+                tips=[_tip(t, study.metric) for t, _ in some],
+            )
+    return chart.svg()
 
 
 def _families(study: StudyRecord) -> str:
-    colours = _by_family(study)
-    maximize = study.direction == "maximize"
-    groups: dict[str, list[float]] = {}
+    colours, maximize = by_family(study), study.direction == "maximize"
+    groups: dict[str, list[tuple[Trial, float]]] = {}
     for trial, score in _scored(study):
         if trial.state == "complete":
-            groups.setdefault(trial.family, []).append(score)
+            groups.setdefault(trial.family, []).append((trial, score))
     pick = max if maximize else min
-    names = sorted(groups, key=lambda name: pick(groups[name]), reverse=not maximize)
-    made, axes = figure(4.7, 0.75 + 0.42 * max(2, len(names)))
-    for place, name in enumerate(names):
-        values, best = groups[name], pick(groups[name])
-        axes.plot(values, [place] * len(values), "o", color=colours[name], alpha=0.35, markersize=5)
-        axes.plot([best], [place], "D", color=colours[name], markersize=7)
-        axes.annotate(
-            f"{best:.4g}", (best, place), xytext=(0, 7), textcoords="offset points",
-            ha="center", fontsize=8.5,
-        )  # fmt: skip
-    axes.set(yticks=range(len(names)), yticklabels=names, xlabel=study.metric)
-    axes.set_ylim(-0.5, len(names) - 0.3)
-    axes.margins(x=0.12)
-    axes.grid(visible=False, axis="y")
-    said = ", ".join(f"{name} {pick(groups[name]):.4g}" for name in names)
-    return text_of(made, "families", f"Best {study.metric} of each family: {said}")
+    tops = {name: pick(score for _, score in some) for name, some in groups.items()}
+    names = sorted(groups, key=lambda name: tops[name], reverse=maximize)
+    said = ", ".join(f"{name} {tops[name]:.4g}" for name in names)
+    every = [score for some in groups.values() for _, score in some]
+    chart = Chart(
+        "families",
+        f"Best {study.metric} of each family: {said}",
+        _around(every, 0.1),
+        (-0.6, len(names) - 0.4),
+        metric_title(study.metric),
+        height=100 + 46 * len(names),
+        y_names=names,
+    )
+    for place, name in enumerate(reversed(names)):
+        some = groups[name]
+        chart.dots(
+            [(score, float(place)) for _, score in some],
+            colours[name],
+            opacity=0.45,
+            tips=[_tip(trial, study.metric) for trial, _ in some],
+        )
+        chart.dots(
+            [(tops[name], float(place))],
+            colours[name],
+            radius=6,
+            tips=[f"{name}: best {number(tops[name])}"],
+        )
+        chart.words(tops[name], place, number(tops[name]), above=11)
+    return chart.svg()
 
 
 def _folds(study: StudyRecord) -> str:
-    colours = _by_family(study)
-    maximize = study.direction == "maximize"
+    colours, maximize = by_family(study), study.direction == "maximize"
     whole = [(t, s) for t, s in _scored(study) if t.state == "complete" and t.folds]
-    whole = sorted(whole, key=lambda pair: pair[1], reverse=maximize)[:TOP_TRIALS][::-1]
-    made, axes = figure(4.7, 0.75 + 0.21 * max(4, len(whole)))
-    for place, (trial, score) in enumerate(whole):
-        colour = colours[trial.family]
-        axes.plot([min(trial.folds), max(trial.folds)], [place] * 2, color=GRID, linewidth=1.2)
-        axes.plot(
-            trial.folds, [place] * len(trial.folds), "o", color=colour, alpha=0.45, markersize=4
-        )
-        axes.plot([score], [place], "|", color=INK, markersize=9, markeredgewidth=1.8)
-    axes.set(
-        yticks=range(len(whole)),
-        yticklabels=[f"{trial.family} {trial.number}" for trial, _ in whole],
-        xlabel=f"{study.metric}, each fold and the mean",
+    whole = sorted(whole, key=lambda pair: pair[1], reverse=maximize)[:TOP_TRIALS]
+    names = [f"{trial.family} {trial.number}" for trial, _ in whole]
+    every = [fold for trial, _ in whole for fold in trial.folds] or [0.0, 1.0]
+    chart = Chart(
+        "folds",
+        f"{study.metric} in each fold for the best {len(whole)} trials",
+        _around(every),
+        (-0.6, len(names) - 0.4),
+        f"{metric_title(study.metric)}: each fold, and the mean",
+        height=100 + 24 * max(2, len(names)),
+        y_names=names,
     )
-    axes.grid(visible=False, axis="y")
-    return text_of(made, "folds", f"{study.metric} in each fold for the best {len(whole)} trials")
+    for place, (trial, score) in enumerate(reversed(whole)):
+        level = float(place)
+        chart.line([(min(trial.folds), level), (max(trial.folds), level)], GRID, width=1.4)
+        chart.dots(
+            [(fold, level) for fold in trial.folds],
+            colours[trial.family],
+            radius=3.6,
+            opacity=0.55,
+            tips=[f"fold {n}: {number(fold)}" for n, fold in enumerate(trial.folds, 1)],
+        )
+        chart.dots([(score, level)], INK, radius=4.6, tips=[_tip(trial, study.metric)])
+    return chart.svg()
+
+
+def _matters(family: str, shares: dict[str, float], colour: str) -> str:
+    names = sorted(shares, key=lambda name: -shares[name])[:TOP_FEATURES]
+    said = ", ".join(names[:3])
+    chart = Chart(
+        f"matters-{family}",
+        f"Parameters of {family} by their weight in the score: {said}",
+        (0.0, 1.05 * max([*shares.values(), 1e-9])),
+        (-0.6, len(names) - 0.4),
+        "share of the score's variation",
+        height=86 + 26 * max(2, len(names)),
+        y_names=names,
+    )
+    for place, name in enumerate(reversed(names)):
+        chart.bar(float(place), shares[name], colour, tip=f"{name}: {100 * shares[name]:.0f} %")
+    return chart.svg()
+
+
+# --- the runs ------------------------------------------------------------------------------------
+
+
+def of_runs(runs: RunsRecord) -> dict[str, str]:
+    """The score over time, where a run has one."""
+    return {"runs": _runs(runs)} if any(run.value is not None for run in runs.runs) else {}
+
+
+def _runs(runs: RunsRecord) -> str:
+    scored = [run for run in runs.runs if run.value is not None]
+    bounds = [
+        v
+        for run in scored
+        for v in (run.low, run.value, run.high)
+        if v is not None and math.isfinite(v)
+    ]
+    metric = scored[-1].metric
+    chart = Chart(
+        "runs",
+        f"Test {metric} of each run, oldest first, with its interval",
+        (-0.5, len(scored) - 0.5),
+        _around(bounds, 0.12),
+        "run, oldest first",
+        metric_title(metric),
+        width=1060,
+        height=300,
+        x_whole=True,
+    )
+    chart.line([(float(n), run.value or 0.0) for n, run in enumerate(scored)], GRID, width=1.6)
+    for n, run in enumerate(scored):
+        if run.low is not None and run.high is not None:
+            chart.line([(float(n), run.low), (float(n), run.high)], SERIES[0], width=1.6)
+    for kind, colour, hollow in (
+        ("released", SERIES[2], False),
+        ("passed", SERIES[0], False),
+        ("refused", SERIES[5], True),
+    ):
+        some = [(n, run) for n, run in enumerate(scored) if _ended(run.gate, run.version) == kind]
+        chart.dots(
+            [(float(n), run.value or 0.0) for n, run in some],
+            colour,
+            name=kind,
+            radius=6,
+            hollow=hollow,
+            tips=[
+                f"{run.started} · {run.name} · {run.metric} {number(run.value)} "
+                f"({number(run.low)} to "
+                f"{number(run.high)}) · data {run.data_version or 'unversioned'}"
+                + (f" · released as v{run.version}" if run.version else "")
+                for _, run in some
+            ],
+        )
+        for n, run in some:
+            if run.version:
+                chart.words(
+                    float(n),
+                    run.high if run.high is not None else run.value or 0.0,
+                    f"v{run.version}",
+                )
+    return chart.svg()
+
+
+def _ended(gate: str, version: str | None) -> str:
+    return "released" if version else "refused" if gate == "refused" else "passed"
 
 
 # --- the test rows -------------------------------------------------------------------------------
 
 
 def _curve(name: str, x: str, y: str, labels: tuple[str, str], lines: Lines) -> str:
-    made, axes = figure()
-    groups = _grouped(lines, "class")
-    for index, (group, points) in enumerate(groups.items()):
-        colour = SERIES[index % len(SERIES)]
-        dash = "-" if index < len(SERIES) else "--"
-        axes.plot(_column(points, x), _column(points, y), dash, color=colour, label=group or None)
+    said = f"{labels[1]} against {labels[0].lower()} on the test rows"
+    chart = Chart(name, said, (-0.01, 1.01), (-0.01, 1.03), *labels)
     if name == "roc":
-        axes.plot([0, 1], [0, 1], ":", color=INK, linewidth=1)
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03), xlabel=labels[0], ylabel=labels[1])
-    if len(groups) > 1:
-        axes.legend(fontsize=8, ncols=1 + len(groups) // 7)
-    return text_of(made, name, f"{labels[1]} against {labels[0].lower()} on the test rows")
+        chart.line([(0, 0), (1, 1)], GREY, dash="2 5", width=1.4)
+    for index, (group, points) in enumerate(_grouped(lines, "class").items()):
+        tips = [
+            f"threshold {float(line['threshold']):.3g}" for line in points if line.get("threshold")
+        ]
+        chart.line(
+            _pairs(points, x, y),
+            SERIES[index % len(SERIES)],
+            name=group or labels[1],
+            dash="" if index < len(SERIES) else "6 3",
+            tips=tips,
+        )
+    return chart.svg()
 
 
 def _roc(lines: Lines) -> str:
@@ -193,51 +333,99 @@ def _pr(lines: Lines) -> str:
     return _curve("pr", "recall", "precision", ("Recall", "Precision"), lines)
 
 
+def _threshold(lines: Lines, evaluation: EvaluateRecord) -> str:
+    used = evaluation.threshold or 0.0
+    rows = sorted(lines, key=lambda line: float(line["threshold"]))
+    top = min(1.0, max(float(line["threshold"]) for line in rows) * 1.03)
+    said = f"Precision and recall for each threshold; {used:.3g} is used"
+    chart = Chart(
+        "threshold", said, (0.0, top), (-0.01, 1.03), "Threshold", "Share", width=1060, height=300
+    )
+    chart.line(
+        _pairs(rows, "threshold", "precision"), SERIES[0], name="Precision: of those flagged, right"
+    )
+    chart.line(
+        _pairs(rows, "threshold", "recall"), SERIES[1], name="Recall: of those there are, flagged"
+    )
+    chart.line([(used, 0.0), (used, 1.0)], INK, dash="4 4", width=1.4)
+    chart.words(used, 1.0, f"used: {used:.3g}", above=3)
+    return chart.svg()
+
+
 def _calibration(lines: Lines) -> str:
-    made, axes = figure()
-    said, found = _column(lines, "predicted"), _column(lines, "observed")
-    top = min(1.0, 1.06 * max(*said, *found, 0.05))
-    axes.plot([0, top], [0, top], ":", color=INK, linewidth=1)
-    axes.plot(said, found, "o-", color=SERIES[0], markersize=5)
-    axes.set(xlabel="Probability said", ylabel="Share found", xlim=(0, top), ylim=(0, top))
-    return text_of(made, "calibration", "Share found against probability said, in ten equal groups")
+    points = _pairs(lines, "predicted", "observed")
+    top = min(1.0, 1.06 * max(0.05, *(value for point in points for value in point)))
+    said = "Share found against probability said, in ten equal groups"
+    chart = Chart("calibration", said, (0.0, top), (0.0, top), "Probability said", "Share found")
+    chart.line([(0, 0), (top, top)], GREY, dash="2 5", width=1.4)
+    chart.line(points, SERIES[0])
+    chart.dots(
+        points,
+        SERIES[0],
+        radius=4.5,
+        tips=[
+            f"said {x:.3f}, found {y:.3f}, {line.get('rows', '')} rows"
+            for (x, y), line in zip(points, lines, strict=True)
+        ],
+    )
+    return chart.svg()
 
 
 def _predictions(lines: Lines) -> str:
-    made, axes = figure()
-    for index, (group, points) in enumerate(_grouped(lines, "group").items()):
-        middles, rows = _column(points, "value"), np.array(_column(points, "rows"))
-        share = 100 * rows / max(1.0, rows.sum())
-        colour = SERIES[index % len(SERIES)]
-        axes.fill_between(middles, share, step="mid", color=colour, alpha=0.25, linewidth=0)
-        axes.step(middles, share, where="mid", color=colour, linewidth=1.4, label=group)
-    axes.set(xlabel="Prediction", ylabel="% of the group's rows")
-    axes.set_ylim(bottom=0)
-    axes.legend()
-    return text_of(made, "predictions", "Distribution of the predictions in each group")
+    groups = _grouped(lines, "group")
+    shares: dict[str, list[Pair]] = {}
+    for group, some in groups.items():
+        total = sum(float(line["rows"]) for line in some) or 1.0
+        shares[group] = [(float(line["value"]), 100 * float(line["rows"]) / total) for line in some]
+    xs = [x for some in shares.values() for x, _ in some]
+    top = max(y for some in shares.values() for _, y in some)
+    chart = Chart(
+        "predictions",
+        "Distribution of the predictions in each group",
+        (min(xs), max(xs)),
+        (0.0, 1.06 * top),
+        "Prediction",
+        "% of the group's rows",
+    )
+    for index, (group, points) in enumerate(shares.items()):
+        chart.area(points, SERIES[index % len(SERIES)])
+        chart.line(points, SERIES[index % len(SERIES)], name=group)
+    return chart.svg()
 
 
 def _residuals(lines: Lines) -> str:
-    made, axes = figure()
-    axes.axhline(0, color=INK, linewidth=1, linestyle=":")
-    axes.plot(
-        _column(lines, "predicted"), _column(lines, "residual"), "o", color=SERIES[0],
-        alpha=0.4, markersize=3.5, markeredgewidth=0,
-    )  # fmt: skip
-    axes.set(xlabel="Predicted", ylabel="Actual − predicted")
-    return text_of(made, "residuals", "Residuals against predictions")
+    points = _pairs(lines, "predicted", "residual")
+    chart = Chart(
+        "residuals",
+        "Residuals against predictions",
+        _around([x for x, _ in points]),
+        _around([y for _, y in points]),
+        "Predicted",
+        "Actual − predicted",
+    )
+    chart.line([(chart.x[0], 0), (chart.x[1], 0)], GREY, dash="2 5", width=1.4)
+    tips = [f"predicted {number(x)}, off by {number(y)}" for x, y in points]
+    chart.dots(points, SERIES[0], radius=3, opacity=0.45, tips=tips)
+    return chart.svg()
 
 
 def _importance(lines: Lines) -> str:
-    top = lines[:TOP_FEATURES][::-1]
-    names = [_short(line["feature"]) for line in top]
-    made, axes = figure(9.6, 0.7 + 0.24 * max(3, len(top)))
-    axes.barh(range(len(top)), _column(top, "importance"), color=SERIES[0], height=0.62)
-    axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set(yticks=range(len(top)), yticklabels=names, xlabel="Loss in the metric when shuffled")
-    axes.grid(visible=False, axis="y")
+    top = lines[:TOP_FEATURES]
+    values = [float(line["importance"]) for line in top]
     said = ", ".join(line["feature"] for line in lines[:3])
-    return text_of(made, "importance", f"Permutation importance; the most important are {said}")
+    chart = Chart(
+        "importance",
+        f"Permutation importance; the most important are {said}",
+        (min(0.0, *values), 1.05 * max([*values, 1e-9])),
+        (-0.6, len(top) - 0.4),
+        "Loss in the metric when shuffled",
+        width=1060,
+        height=80 + 26 * max(2, len(top)),
+        y_names=[_short(line["feature"]) for line in top],
+    )
+    for place, (line, value) in enumerate(reversed(list(zip(top, values, strict=True)))):
+        chart.bar(float(place), value, SERIES[0], tip=f"{line['feature']}: {number(value)}")
+    return chart.svg()
 
 
 def _short(name: str) -> str:

@@ -14,15 +14,13 @@ from modelyard.project import FILE, OVERRIDES
 from modelyard.records import write_bytes
 from modelyard.render import messages
 from modelyard.render.files import missing_lines
+from modelyard.scaffold.generated import RULES, is_executable, rendered
 from modelyard.scaffold.plan import Plan, plan
 from modelyard.scaffold.report import InitReport, Stages
 from modelyard.tools import dvc, git
 
 NEEDED = (FILE, OVERRIDES, "dvc.yaml")
 """Files that must say what we would write; with another content they are conflicts."""
-
-RULES = (".gitignore", ".dvcignore", ".gitattributes")
-"""Files that get the lines they lack, at their end."""
 
 
 @dataclass
@@ -88,8 +86,11 @@ def _compare(root: Path, made: Plan, table: Path, inside: bool) -> Changes:
     """Decide for every file whether it is new, kept, added to, or in the way."""
     changes = Changes(copy=not inside)
     dirty = set(git.changed_files(root))
+    passed: set[str] = set()
     for name, text in made.texts.items():
         path = root / name
+        if name in passed:
+            continue
         if not path.exists():
             changes.texts[name] = text
             continue
@@ -107,6 +108,9 @@ def _compare(root: Path, made: Plan, table: Path, inside: bool) -> Changes:
         else:
             changes.kept.append(name)
             changes.notes.append(f"{name} is yours and stays as it is.")
+            # Without a rendering to compare with, `sync` leaves it alone too.
+            changes.texts.pop(rendered(name), None)
+            passed.add(rendered(name))
     path = root / made.settings.data.path
     if not inside and path.exists():
         if path.is_file() and dvc.file_md5(path) == dvc.file_md5(table):
@@ -130,16 +134,21 @@ def _carry_out(root: Path, made: Plan, data: Path, changes: Changes) -> tuple[tu
     if dvc.is_set_up(root):
         touched.append(root / ".dvc/config")
     before = {path: path.read_bytes() if path.is_file() else None for path in touched}
-    folders = [f for f in (table.parent, *table.parent.parents) if not f.exists()]
+    homes = {home for path in (table, *touched) for home in path.parents if not home.exists()}
+    folders = sorted(homes, key=lambda home: len(home.parts), reverse=True)
     new_dvc, head = not dvc.is_set_up(root), git.head(root)
     paths = [path.relative_to(root).as_posix() for path in touched]
     made_commits: list[str] = []
+    # Repeating this is harmless, and without the attributes it has no effect: it is not taken back.
+    git.install_drivers(root)
     try:
         if new_dvc:
             dvc.init(root, subdir=git.toplevel(root) != root.resolve())
             paths += [".dvc", ".dvcignore"]
         for name, text in changes.texts.items():
             write_bytes(root / name, text.encode())
+            if is_executable(name):
+                (root / name).chmod(0o755)
         if dvc.default_remote(root) is None:
             dvc.remote_add_default(root)
             paths.append(".dvc/config")

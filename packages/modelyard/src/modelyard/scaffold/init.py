@@ -13,6 +13,7 @@ from modelyard.errors import UsageError
 from modelyard.render import messages
 from modelyard.scaffold import advice
 from modelyard.scaffold.adopt import adopt as adopt_folder
+from modelyard.scaffold.generated import is_executable
 from modelyard.scaffold.plan import Plan, plan, project_name
 from modelyard.scaffold.report import InitReport, Stages
 from modelyard.tools import dvc, git
@@ -90,9 +91,13 @@ def init(
 
 def furnish(root: Path, made: Plan, data: Path) -> tuple[tuple[str, ...], str]:
     """Fill an empty git repository: files, DVC, the table, two commits and the tag data/v1."""
+    git.install_drivers(root)
     dvc.init(root)
     for path, text in made.texts.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8", newline="\n")
+        if is_executable(path):
+            (root / path).chmod(0o755)
     dvc.remote_add_default(root)
     first = git.commit(
         root,

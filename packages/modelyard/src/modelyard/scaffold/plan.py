@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from modelyard import project
 from modelyard.errors import UsageError, capped
 from modelyard.render import files, locks
-from modelyard.render.pipeline import StageSpec, dvc_yaml
+from modelyard.render.pipeline import StageSpec
 from modelyard.render.project_file import project_file
 from modelyard.scaffold.advice import advising
+from modelyard.scaffold.generated import texts as generated_texts
+from modelyard.scaffold.generated import with_renderings
+from modelyard.scaffold.report import Inferred
 from modelyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,9 +25,6 @@ if TYPE_CHECKING:
     from modelyard.records import Schema
     from modelyard.tables.reading import Raw
     from modelyard.tables.suggest import Suggestion
-
-Inferred = tuple[str, str, str]
-"""What, its value, why."""
 
 SAMPLE = 200_000
 """Rows that are enough to choose the split's seed: larger tables are dealt evenly by any."""
@@ -81,12 +81,9 @@ def plan(
     texts = {
         project.FILE: project_file(settings, reasons),
         project.OVERRIDES: project.overrides_text({}),
-        "dvc.yaml": dvc_yaml(stages(path)),
-        ".gitignore": files.gitignore(),
-        ".dvcignore": files.dvcignore(),
-        ".gitattributes": files.gitattributes(),
         "README.md": files.readme(settings, rows=len(raw.frame), columns=raw.frame.width),
         "requirements.lock": locks.requirements_lock(),
+        **with_renderings(generated_texts(settings, stages)),
     }
     return Plan(settings, tuple(inferred), texts, len(raw.frame), raw.frame.width)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.render.pipeline import StageSpec
-from modelyard.scaffold.plan import Inferred
+
+Inferred = tuple[str, str, str]
+"""What, its value, why."""
 
 Stages = Callable[[str], Sequence[StageSpec]]
 

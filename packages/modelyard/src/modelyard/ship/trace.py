@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from modelyard.errors import UsageError
 from modelyard.project import Project
 from modelyard.records import ChampionRecord
-from modelyard.registry import champion
+from modelyard.registry import champion, images
 from modelyard.ship.preflight import tracking_uri
 from modelyard.ship.track import open_store
 from modelyard.tools import git, mlflow
@@ -21,7 +21,10 @@ SHORTEST = 4
 
 @dataclass(frozen=True)
 class Chain:
-    """One run with everything that hangs on it; texts are empty where a link does not exist."""
+    """One run with everything that hangs on it; texts are empty where a link does not exist.
+
+    `images` are the references and digests of the images that hold the release.
+    """
 
     data_version: str
     data_md5: str
@@ -34,6 +37,7 @@ class Chain:
     release_commit: str
     released: str
     champion: bool
+    images: tuple[tuple[str, str], ...] = ()
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Name and value of each link, in the direction in which data moves."""
@@ -47,6 +51,8 @@ class Chain:
             star = "  ★ champion" if self.champion else ""
             yield "release", f"model/v{self.version} at {self.release_commit[:12]}{star}"
             yield "since", self.released
+        for reference, digest in self.images:
+            yield "image", f"{reference}  {digest}"
 
     def matches(self, what: str, commit: str | None) -> bool:
         """Whether `what` names a link of this chain."""
@@ -56,6 +62,9 @@ class Chain:
             return True
         links = [self.data_md5, self.commit, self.run_id, self.model_digest]
         links += [self.package_digest, self.release_commit]
+        links += [digest.removeprefix("sha256:") for _, digest in self.images]
+        if what in (reference for reference, _ in self.images):
+            return True
         if commit is not None and commit in (self.commit, self.release_commit):
             return True
         return len(what) >= SHORTEST and any(link.startswith(what) for link in links if link)
@@ -65,15 +74,20 @@ def trace(project: Project, what: str) -> list[Chain]:
     """Return every chain that `what` is a link of, newest first.
 
     Args:
-        what: a commit, branch or tag; a run's id; a model's or package's digest; `v1`, `data/v1`,
-            `model/v1`. Digests and commits may be shortened.
+        what: a commit, branch or tag; a run's id; a model's, package's or image's digest; `v1`,
+            `data/v1`, `model/v1`. Digests and commits may be shortened.
 
     Raises:
         UsageError: nothing is known by that name.
     """
     wanted = what.strip().removeprefix("sha256:")
     commit = git.resolve(project.root, wanted)
-    chains = [chain for chain in _chains(project) if chain.matches(wanted, commit)]
+    built = _images(project)
+    chains = [
+        chain
+        for found in _chains(project)
+        if (chain := _with_images(found, built)).matches(wanted, commit)
+    ]
     if not chains:
         raise UsageError(
             f"Nothing in this project is known as {what!r}.",
@@ -128,6 +142,21 @@ def _chains(project: Project) -> list[Chain]:
                 )
             )
     return chains
+
+
+def _images(project: Project) -> dict[str, list[tuple[str, str]]]:
+    """Package digest -> the images that hold it: reference and digest."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for record in images.known(project):
+        found.setdefault(record.package_digest, []).append((record.reference, record.image_id))
+    return found
+
+
+def _with_images(chain: Chain, built: dict[str, list[tuple[str, str]]]) -> Chain:
+    """Images are of a release; a run of the same package that was not released has none."""
+    return replace(
+        chain, images=tuple(built.get(chain.package_digest, ())) if chain.version else ()
+    )
 
 
 def _runs(project: Project) -> list[mlflow.RunInfo]:

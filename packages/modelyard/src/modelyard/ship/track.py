@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from modelyard.records import (
     GateRecord,
     IngestRecord,
     PackRecord,
+    RunLine,
+    RunsRecord,
     Schema,
     StudyRecord,
     read_json,
     write_bytes,
+    write_json,
 )
 from modelyard.registry import champion
 from modelyard.registry.lineage import Lineage
@@ -187,6 +190,45 @@ def _artifacts(
     return {path: place for path, place in files.items() if path.exists()}
 
 
+def remember(project: Project) -> None:
+    """Write the store's runs where reports read them (`.modelyard/runs.json`).
+
+    Reading the store costs MLflow's imports; a report must not wait for them.
+    """
+    versions = {line.run_id: line.to_version for line in champion.audit(project)}
+    lines, direction = [], "maximize"
+    for run in sorted(_found(project), key=lambda one: one.started or 0.0):
+        metric = run.tags.get("modelyard.metric", "")
+        direction = run.tags.get("modelyard.direction", direction)
+        when = (
+            datetime.fromtimestamp(run.started, UTC).isoformat("T", "seconds")
+            if run.started
+            else ""
+        )
+        lines.append(
+            RunLine(
+                run_id=run.run_id,
+                name=run.name,
+                started=when,
+                metric=metric,
+                value=run.metrics.get(f"test_{metric}"),
+                low=run.metrics.get(f"test_{metric}_low"),
+                high=run.metrics.get(f"test_{metric}_high"),
+                cv=run.metrics.get(f"cv_{metric}"),
+                seconds=run.metrics.get("search_seconds"),
+                family=run.tags.get("modelyard.family", ""),
+                data_version=run.tags.get("modelyard.data_version", ""),
+                gate=run.tags.get("modelyard.gate", ""),
+                version=versions.get(run.run_id),
+                commit=run.tags.get("modelyard.commit", ""),
+                model_digest=run.tags.get("modelyard.model_digest", ""),
+                package_digest=run.tags.get("modelyard.package_digest", ""),
+            )
+        )
+    kind: Any = "minimize" if direction == "minimize" else "maximize"
+    write_json(project.state / "runs.json", RunsRecord(direction=kind, runs=tuple(lines)))
+
+
 @dataclass(frozen=True)
 class RunRow:
     """One run as `modelyard runs` lists it."""
@@ -207,13 +249,7 @@ class RunRow:
 
 def ranked_runs(project: Project, count: int = 20) -> list[RunRow]:
     """The recorded runs, best first by their test metric."""
-    if (
-        tracking_uri(project) == "sqlite:///mlflow.db"
-        and not (project.root / "mlflow.db").is_file()
-    ):
-        return []
-    mlflow.preflight(project.root, tracking_uri(project))
-    found = mlflow.search_runs(open_store(project))
+    found = _found(project)
     versions = {line.run_id: line.to_version for line in champion.audit(project)}
     now = champion.current(project)
     rows = []
@@ -243,3 +279,12 @@ def ranked_runs(project: Project, count: int = 20) -> list[RunRow]:
         worst = float("-inf") if descending else float("inf")
         rows.sort(key=lambda r: worst if r.value is None else r.value, reverse=descending)
     return rows[:count]
+
+
+def _found(project: Project) -> list[mlflow.RunInfo]:
+    """The store's runs; none where the project's own store does not exist yet."""
+    uri = tracking_uri(project)
+    if uri == "sqlite:///mlflow.db" and not (project.root / "mlflow.db").is_file():
+        return []
+    mlflow.preflight(project.root, uri)
+    return mlflow.search_runs(open_store(project))

@@ -3,6 +3,7 @@
 The model's folder holds what evaluate and pack need, so that neither imports an estimator:
 
     graph.onnx             the whole model as one graph over the matrix
+    masks.msgpack          the same as tables, where the model is trees and they are quicker
     features.json          the signature
     scores.parquet         test rows: `row`, `side`, `y`, native scores `s0`..
     parity.parquet         test rows with values blanked and unseen categories put in, native scores
@@ -27,12 +28,13 @@ from numpy.typing import NDArray
 
 from modelyard import models
 from modelyard.forms import Floats, Member
+from modelyard.models.masks import compiled
 from modelyard.models.matrix import build, shape_of, sides, signature, target
 from modelyard.models.refit import refit
 from modelyard.project import Project
 from modelyard.records import Chosen, Schema, StudyRecord, TrainRecord, read_json, write_json
 from modelyard.tools import onnx as graphs
-from modelyard_serve.contract import Feature
+from modelyard_serve.contract import MASKS, Feature
 
 if TYPE_CHECKING:
     from modelyard.models.family import Fitted
@@ -59,11 +61,13 @@ def train(project: Project) -> TrainRecord:
     shape = shape_of(features, schema, y)
     threads = study.workers
     fitted = refit(study.chosen, X, y, shape, metric=study.metric, seed=study.seed, threads=threads)
+    members = [
+        Member(model.form(), member.weight)
+        for model, member in zip(fitted, study.chosen, strict=True)
+    ]
+    masks = compiled(members, schema.task)
     graph = graphs.build(
-        [
-            Member(model.form(), member.weight)
-            for model, member in zip(fitted, study.chosen, strict=True)
-        ],
+        members,
         width=shape.width,
         task=schema.task,
         classes=shape.classes,
@@ -80,6 +84,8 @@ def train(project: Project) -> TrainRecord:
     (part / "native").mkdir(parents=True)
     try:
         (part / "graph.onnx").write_bytes(graph)
+        if masks is not None:
+            (part / MASKS).write_bytes(masks)
         write_json(part / "features.json", features)
         native = _blend(fitted, study.chosen, X_test)
         _scores(rows.test, target(schema, test), native).write_parquet(part / "scores.parquet")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelyard.errors import DataInvalid, UsageError
 from modelyard.project import Project
+from modelyard.records import write_json
 from modelyard.tools import dvc
 from modelyard.versions import content
 from modelyard.versions.known import find, versions
@@ -32,7 +33,12 @@ def compare(project: Project, old: str, new: str) -> TableDiff:
 
     data = project.settings.data
     before, after = _table(project, old), _table(project, new)
-    return diff(before, after, id_column=data.id, target=data.target)
+    found = diff(before, after, id_column=data.id, target=data.target)
+    if WORKING not in (old, new):
+        # Versions never change, so what was found stays true: reports read it from here.
+        names = [find(project, name).version for name in (old, new)]
+        write_json(project.state / "diffs" / f"{names[0]}-{names[1]}.json", found)
+    return found
 
 
 def newest_two(project: Project) -> tuple[str, str]:

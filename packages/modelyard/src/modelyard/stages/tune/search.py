@@ -326,4 +326,9 @@ class Tuning:
             score=choice.score,
             threshold=choice.threshold,
             spaces=optuna.describe(spaces),
+            importance=optuna.importance(
+                [(t.family, t.params, t.score) for t in trials if t.score is not None],
+                spaces,
+                maximize=self.maximize,
+            ),
         )

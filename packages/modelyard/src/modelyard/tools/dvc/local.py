@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,33 @@ def output_md5(lock: bytes | None, path: str) -> str | None:
         return None
 
 
+def outputs(lock: bytes | None) -> dict[str, str]:
+    """Path -> md5 of every output that a dvc.lock's content records."""
+    try:
+        stages = yaml.safe_load(lock or b"")["stages"].values()
+        outs = [out for stage in stages for out in stage.get("outs", ())]
+        return {str(out["path"]): str(out["md5"]) for out in outs if "md5" in out}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def members(root: Path, md5: str) -> list[str]:
+    """The md5s of a tracked folder's files; none for a file, or where the list is lost."""
+    listed = cached_file(root, md5) if md5.endswith(DIR) else None
+    if listed is None:
+        return []
+    try:
+        return [str(entry["md5"]) for entry in json.loads(listed.read_bytes())]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def cache_path(root: Path, md5: str) -> Path:
+    """Where this machine's cache keeps, or would keep, the content."""
+    folder = Path(configured(root, "cache", "dir") or "cache")
+    return root / ".dvc" / folder / "files/md5" / md5[:2] / md5[2:]
+
+
 def file_md5(path: Path) -> str:
     """The md5 of a file's bytes, which is DVC's name for it."""
     with path.open("rb") as file:
@@ -76,8 +104,7 @@ def default_remote(root: Path) -> str | None:
 
 def cached_file(root: Path, md5: str) -> Path | None:
     """Where this machine's cache keeps the content, or None where it does not."""
-    folder = Path(configured(root, "cache", "dir") or "cache")
-    path = root / ".dvc" / folder / "files/md5" / md5[:2] / md5[2:]
+    path = cache_path(root, md5)
     return path if path.is_file() else None
 
 

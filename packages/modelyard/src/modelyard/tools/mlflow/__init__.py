@@ -14,7 +14,7 @@ from modelyard.tools.mlflow.plain import (
     VersionInfo,
 )
 from modelyard.tools.mlflow.preflight import preflight
-from modelyard.tools.mlflow.registry import get_alias, register, set_alias, versions
+from modelyard.tools.mlflow.registry import get_alias, register, set_alias, tag_version, versions
 from modelyard.tools.mlflow.runs import find_runs, log_run, search_runs
 from modelyard.tools.mlflow.store import Store, open_store
 
@@ -37,5 +37,6 @@ __all__ = [
     "register",
     "search_runs",
     "set_alias",
+    "tag_version",
     "versions",
 ]

@@ -58,6 +58,19 @@ def set_alias(store: Store, model_name: str, alias: str, version: str) -> None:
         client.set_registered_model_alias(model_name, alias, version)
 
 
+def tag_version(
+    store: Store, model_name: str, digest: str, tags: Mapping[str, str], moves: str
+) -> None:
+    """Tag the version of a package digest; the tag `moves` is taken from every other version."""
+    with store.session() as client:
+        for known in _versions(client, model_name):
+            if known.tags.get(DIGEST_TAG) == digest:
+                for key, value in tags.items():
+                    client.set_model_version_tag(model_name, known.version, key, value)
+            elif moves in known.tags:
+                client.delete_model_version_tag(model_name, known.version, moves)
+
+
 def get_alias(store: Store, model_name: str, alias: str) -> VersionInfo | None:
     """Return the version that an alias points at, or None."""
     return next((found for found in versions(store, model_name) if alias in found.aliases), None)

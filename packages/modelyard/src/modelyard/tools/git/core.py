@@ -26,6 +26,17 @@ class Tag:
     message: str
 
 
+@dataclass(frozen=True)
+class Commit:
+    """One commit. `refs` are the branches and tags that stand on it; `when` is ISO 8601."""
+
+    id: str
+    parents: tuple[str, ...]
+    when: str
+    refs: tuple[str, ...]
+    subject: str
+
+
 def is_repo(folder: Path) -> bool:
     """Whether the folder is in the working tree of a git repository."""
     found = _call(folder, ["rev-parse", "--is-inside-work-tree"], check=False)
@@ -232,6 +243,49 @@ def log_graph(folder: Path, limit: int = 30) -> str:
         ["log", "--graph", "--oneline", "--decorate", "--all", "--no-color", f"-n{limit}"],
     ).stdout
     return text.decode("utf-8", "replace").rstrip("\n")
+
+
+def history(folder: Path, limit: int = 30) -> list[Commit]:
+    """The newest commits of all branches and tags, children before their parents."""
+    if head(folder) is None:
+        return []
+    form = "%H%x00%P%x00%cI%x00%D%x00%s%x1e"
+    text = _call(
+        folder,
+        ["log", "--branches", "--tags", "HEAD", "--topo-order", "--decorate=short",
+         f"--format={form}", f"-n{limit}"],
+    ).stdout.decode("utf-8", "replace")  # fmt: skip
+    found = []
+    for line in text.split("\x1e"):
+        if line.strip("\n"):
+            name, parents, when, refs, subject = line.lstrip("\n").split("\0")
+            named = tuple(ref.removeprefix("HEAD -> ") for ref in refs.split(", ") if ref)
+            found.append(Commit(name, tuple(parents.split()), when, named, subject))
+    return found
+
+
+def archive(folder: Path, target: Path, rev: str = "HEAD") -> None:
+    """Write the tree of a revision as a tar file, the same bytes for the same commit."""
+    _call(folder, ["archive", "--format=tar", f"--output={target}", rev])
+
+
+def bundle(folder: Path, target: Path) -> None:
+    """Write every branch and tag with its whole history as one file that can be cloned from."""
+    _call(
+        folder,
+        ["-c", "pack.threads=1", "bundle", "create", "--quiet", str(target), "--branches",
+         "--tags", "HEAD"],
+    )  # fmt: skip
+
+
+def clone_whole(source: Path, target: Path) -> None:
+    """Clone a repository or a bundle; the branches of a bundle become local ones."""
+    _call(target.parent, ["clone", "--quiet", str(source), str(target)])
+    text = _call(target, ["for-each-ref", "--format=%(refname:strip=3)", "refs/remotes/origin"])
+    for name in text.stdout.decode().split():
+        if name not in ("HEAD", branch(target)):
+            _call(target, ["branch", "--quiet", "--no-track", name, f"origin/{name}"])
+    _call(target, ["remote", "remove", "origin"])
 
 
 def diff_patch(folder: Path, exclude: Sequence[str] = ()) -> bytes:

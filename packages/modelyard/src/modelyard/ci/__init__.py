@@ -1,0 +1,1 @@
+"""What a pipeline does: its checks, its runs on this machine, its report for a proposed change."""

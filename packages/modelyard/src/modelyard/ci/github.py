@@ -1,0 +1,182 @@
+"""A GitHub workflow -> the jobs that an event starts, by the rules of GitHub Actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelyard.ci.conditions import filled, holds
+from modelyard.ci.pipeline import Artifact, Pipeline, PipelineJob, Setting, Step, malformed
+
+EVENTS = {"push": "push", "change": "pull_request", "schedule": "schedule"}
+BEYOND = ("strategy", "uses", "container", "services")
+
+
+def parse(file: str, text: str, setting: Setting, root: Path) -> Pipeline:
+    """The jobs of a workflow for one event; `root` is where its local actions lie.
+
+    Raises:
+        UsageError: it is no workflow, or says something that is not understood here.
+    """
+    tree = _yaml(file, text)
+    body = tree.get("jobs")
+    if not isinstance(body, dict):
+        raise malformed(file, "it holds no jobs")
+    context = _context(setting)
+    if not _starts(tree.get("on", tree.get(True)), setting):
+        return Pipeline(file, tuple(body), ())
+    jobs = [
+        job
+        for name, entry in body.items()
+        if (job := _job(file, name, entry, tree, context, root)) is not None
+    ]
+    return Pipeline(file, _stages(tuple(body)), tuple(jobs))
+
+
+def _yaml(file: str, text: str) -> dict[Any, Any]:
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise malformed(file, f"it is no YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(tree, dict):
+        raise malformed(file, "it is no workflow")
+    return tree
+
+
+def _stages(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_stage(name) for name in names))
+
+
+def _stage(name: str) -> str:
+    """The stage of a job. GitHub knows none: `deploy-staging` is of `deploy`."""
+    return name.partition("-")[0]
+
+
+def _context(setting: Setting) -> dict[str, str]:
+    ref = f"refs/heads/{setting.branch}"
+    variables = dict(setting.variables)
+    return {
+        "github.event_name": EVENTS[setting.event],
+        "github.ref": "refs/pull/0/merge" if setting.event == "change" else ref,
+        "github.ref_name": setting.branch,
+        "github.sha": setting.commit,
+        "github.base_ref": setting.default_branch if setting.event == "change" else "",
+        **{
+            f"{kind}.{name}": value
+            for kind in ("vars", "secrets")
+            for name, value in variables.items()
+        },
+        "github.token": variables.get("GITHUB_TOKEN", ""),
+    }
+
+
+def _starts(on: Any, setting: Setting) -> bool:
+    event = EVENTS[setting.event]
+    if isinstance(on, str):
+        return on == event
+    if isinstance(on, list):
+        return event in on
+    if not isinstance(on, dict) or event not in on:
+        return False
+    branches = (on[event] or {}).get("branches") if isinstance(on[event], dict) else None
+    return event != "push" or branches is None or setting.branch in branches
+
+
+def _job(
+    file: str,
+    name: str,
+    body: Mapping[str, Any],
+    tree: Mapping[Any, Any],
+    context: Mapping[str, str],
+    root: Path,
+) -> PipelineJob | None:
+    for key in BEYOND:
+        if key in body:
+            raise malformed(file, f"{name}: `{key}` is not understood here")
+    if "if" in body and not holds(_bare(body["if"]), context.get):
+        return None
+    needs = body.get("needs", ())
+    env = {
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_JOB": name,
+        "GITHUB_EVENT_NAME": context["github.event_name"],
+        "GITHUB_REF": context["github.ref"],
+        "GITHUB_REF_NAME": context["github.ref_name"],
+        "GITHUB_SHA": context["github.sha"],
+        "GITHUB_BASE_REF": context["github.base_ref"],
+        **_filled(tree.get("env"), context),
+        **_filled(body.get("env"), context),
+    }
+    steps: list[Step] = []
+    artifacts: list[Artifact] = []
+    downloads: list[str] = []
+    for step in body.get("steps", ()):
+        action = str(step.get("uses", "")).partition("@")[0]
+        given = step.get("with", {})
+        if action == "actions/upload-artifact":
+            artifacts.append(
+                Artifact(
+                    str(given.get("name", "artifact")),
+                    tuple(str(given["path"]).split()),
+                    always="always()" in str(step.get("if", "")),
+                )
+            )
+        elif action == "actions/download-artifact":
+            downloads.append(str(given.get("name", "artifact")))
+        else:
+            steps += _steps(file, step, context, root)
+    return PipelineJob(
+        name=name,
+        stage=_stage(name),
+        steps=tuple(steps),
+        env=env,
+        needs=tuple([needs] if isinstance(needs, str) else needs),
+        artifacts=tuple(artifacts),
+        downloads=tuple(downloads),
+        allow_failure=bool(body.get("continue-on-error", False)),
+        timeout=float(body.get("timeout-minutes", 360)) * 60,
+    )
+
+
+def _steps(
+    file: str, step: Mapping[str, Any], context: Mapping[str, str], root: Path
+) -> Iterator[Step]:
+    condition = _bare(step.get("if", "success()"))
+    always = "always()" in condition
+    if not holds(condition, context.get):
+        return
+    env = _filled(step.get("env"), context)
+    if "run" in step:
+        script = filled(str(step["run"]), context.get)
+        first = script.strip().splitlines()[0] if script.strip() else ""
+        shown = str(step.get("name", first))
+        yield Step(shown, script, env, always)
+        return
+    action = str(step.get("uses", ""))
+    if action.startswith("./"):
+        path = root / action / "action.yml"
+        if not path.is_file():
+            raise malformed(file, f"the action {action} is not in this repository")
+        runs = _yaml(f"{action}/action.yml", path.read_text(encoding="utf-8")).get("runs", {})
+        for inner in runs.get("steps", ()):
+            yield from _steps(f"{action}/action.yml", inner, context, root)
+        return
+    if action.partition("@")[0] == "actions/checkout":
+        return  # each job starts in a clean clone
+    name = action.partition("@")[0]
+    yield Step(name, note=f"left out: {name} sets up the service's machine, this one is set up")
+
+
+def _bare(condition: Any) -> str:
+    text = str(condition).strip()
+    if text.startswith("${{") and text.endswith("}}"):
+        return text[3:-2].strip()
+    return text
+
+
+def _filled(mapping: Any, context: Mapping[str, str]) -> dict[str, str]:
+    return {str(k): filled(str(v), context.get) for k, v in (mapping or {}).items()}

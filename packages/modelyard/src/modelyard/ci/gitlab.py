@@ -1,0 +1,204 @@
+""".gitlab-ci.yml -> the jobs that an event starts, by the rules of GitLab."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from modelyard.ci.conditions import holds
+from modelyard.ci.pipeline import Artifact, Pipeline, PipelineJob, Setting, Step, malformed, seconds
+
+GLOBAL = {
+    "stages",
+    "variables",
+    "default",
+    "workflow",
+    "include",
+    "image",
+    "services",
+    "cache",
+    "before_script",
+    "after_script",
+    "pages",
+}
+"""Keys at the top that are no jobs."""
+
+SOURCES = {"push": "push", "change": "merge_request_event", "schedule": "schedule"}
+BEYOND = ("trigger", "parallel", "only", "except", "inherit")
+"""What a job may say on GitLab and is not understood here."""
+
+
+def parse(file: str, text: str, setting: Setting) -> Pipeline:
+    """The jobs of a .gitlab-ci.yml for one event.
+
+    Raises:
+        UsageError: it is no pipeline, or says something that is not understood here.
+    """
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise malformed(file, f"it is no YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(tree, dict):
+        raise malformed(file, "it holds no jobs")
+    if "include" in tree:
+        raise malformed(file, "`include` is not understood here")
+    stages = tuple(tree.get("stages", ("build", "test", "deploy")))
+    variables = _variables(tree, setting)
+    if not _starts(tree.get("workflow", {}), variables):
+        return Pipeline(file, stages, ())
+    jobs = []
+    for name, body in tree.items():
+        if name in GLOBAL or name.startswith(".") or not isinstance(body, dict):
+            continue
+        job = _job(file, tree, name, _extended(file, tree, name), stages, variables)
+        if job is not None:
+            jobs.append(job)
+    jobs.sort(key=lambda job: stages.index(job.stage))
+    return Pipeline(file, stages, tuple(_by_need(jobs)))
+
+
+def _variables(tree: Mapping[str, Any], setting: Setting) -> dict[str, str]:
+    made = {
+        "CI": "true",
+        "GITLAB_CI": "true",
+        "CI_PIPELINE_SOURCE": SOURCES[setting.event],
+        "CI_COMMIT_SHA": setting.commit,
+        "CI_COMMIT_SHORT_SHA": setting.commit[:8],
+        "CI_COMMIT_REF_NAME": setting.branch,
+        "CI_DEFAULT_BRANCH": setting.default_branch,
+    }
+    if setting.event == "change":
+        made["CI_MERGE_REQUEST_TARGET_BRANCH_NAME"] = setting.default_branch
+        made["CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"] = setting.branch
+    else:
+        made["CI_COMMIT_BRANCH"] = setting.branch
+    return made | _texts(tree.get("variables")) | dict(setting.variables)
+
+
+def _texts(mapping: Any) -> dict[str, str]:
+    return {
+        str(name): str(value["value"] if isinstance(value, dict) else value)
+        for name, value in (mapping or {}).items()
+    }
+
+
+def _starts(workflow: Mapping[str, Any], variables: Mapping[str, str]) -> bool:
+    rules = workflow.get("rules")
+    return rules is None or _rule(rules, variables).get("when") != "never"
+
+
+def _rule(rules: list[Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
+    """The first rule that holds; without one, `never`."""
+    for rule in rules:
+        if "if" not in rule or holds(str(rule["if"]), variables.get):
+            found: Mapping[str, Any] = rule
+            return found
+    return {"when": "never"}
+
+
+def _extended(file: str, tree: Mapping[str, Any], name: str, depth: int = 0) -> dict[str, Any]:
+    """A job's body over those that it extends; mappings are merged, everything else replaced."""
+    body = tree.get(name)
+    if not isinstance(body, dict) or depth > 10:
+        raise malformed(file, f"{name} is extended, and is no job")
+    parents = body.get("extends", ())
+    merged: dict[str, Any] = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        merged = _over(merged, _extended(file, tree, parent, depth + 1))
+    return _over(merged, {key: value for key, value in body.items() if key != "extends"})
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    made = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(made.get(key), dict)
+        made[key] = _over(made[key], value) if both else value
+    return made
+
+
+def _job(
+    file: str,
+    tree: Mapping[str, Any],
+    name: str,
+    body: Mapping[str, Any],
+    stages: tuple[str, ...],
+    variables: Mapping[str, str],
+) -> PipelineJob | None:
+    for key in BEYOND:
+        if key in body:
+            raise malformed(file, f"{name}: `{key}` is not understood here")
+    default = tree.get("default", {})
+    rule = _rule(body["rules"], variables) if "rules" in body else {}
+    when = rule.get("when", body.get("when", "on_success"))
+    if when == "never":
+        return None
+    stage = body.get("stage", "test")
+    if stage not in stages:
+        raise malformed(file, f"{name}: there is no stage {stage!r}")
+    before = body.get("before_script", default.get("before_script", tree.get("before_script")))
+    own = _texts(body.get("variables"))
+    commands = [*_lines(before), *_lines(body.get("script"))]
+    after = _lines(body.get("after_script", default.get("after_script")))
+    kept = body.get("artifacts", {})
+    needs = body.get("needs")
+    reports = [str(path) for path in _listed(kept.get("reports", {}).get("junit"))]
+    return PipelineJob(
+        name=name,
+        stage=stage,
+        steps=(
+            Step("script", _script(commands)),
+            *((Step("after_script", _script(after), always=True),) if after else ()),
+        ),
+        env={**variables, **own, "CI_JOB_NAME": name, "CI_JOB_STAGE": stage},
+        needs=None if needs is None else tuple(_need(need) for need in needs),
+        artifacts=(
+            Artifact(
+                name,
+                tuple(dict.fromkeys([*kept.get("paths", ()), *reports])),
+                always=kept.get("when") == "always",
+            ),
+        )
+        if kept
+        else (),
+        manual=when == "manual",
+        allow_failure=bool(rule.get("allow_failure", body.get("allow_failure", False))),
+        timeout=seconds(body.get("timeout", default.get("timeout"))),
+    )
+
+
+def _need(need: Any) -> str:
+    return str(need["job"] if isinstance(need, dict) else need)
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _lines(script: Any) -> list[str]:
+    return [str(line) for entry in _listed(script) for line in _listed(entry)]
+
+
+def _script(commands: list[str]) -> str:
+    """The commands for bash, each shown before it runs, as the service's runner does it."""
+    parts = []
+    for command in commands:
+        shown = shlex.quote("$ " + command.rstrip("\n").replace("\n", "\n  "))
+        parts.append(f"printf '%s\\n' {shown}\n{command}")
+    return "\n".join(parts) + "\n"
+
+
+def _by_need(jobs: list[PipelineJob]) -> list[PipelineJob]:
+    """A stage's jobs behind those of the same stage that they need."""
+    done: list[PipelineJob] = []
+    left = list(jobs)
+    while left:
+        waiting = {job.name for job in left}
+        ready = next((j for j in left if not waiting & set(j.needs or ()) - {j.name}), left[0])
+        left.remove(ready)
+        done.append(ready)
+    return done

@@ -1,0 +1,107 @@
+"""A pipeline as a service would run it: jobs in order, each with its steps, for one event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from modelyard.errors import UsageError, capped, nearest
+
+Event = Literal["push", "change", "schedule"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the pipeline runs for. `variables` are those that the person sets, secrets included."""
+
+    event: Event
+    branch: str
+    default_branch: str
+    commit: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A script for bash. `always` steps run after a failure too; `note` says what is left out."""
+
+    name: str
+    script: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    always: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a job leaves: paths or patterns under its clone."""
+
+    name: str
+    paths: tuple[str, ...]
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class PipelineJob:
+    """One job. `needs` None: all of the stages before. `downloads` None: of all that it needs."""
+
+    name: str
+    stage: str
+    steps: tuple[Step, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    downloads: tuple[str, ...] | None = None
+    manual: bool = False
+    allow_failure: bool = False
+    timeout: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The jobs that the event starts, in an order in which each stands after what it needs."""
+
+    file: str
+    stages: tuple[str, ...]
+    jobs: tuple[PipelineJob, ...]
+
+    def chosen(self, wanted: Sequence[str], until: str | None) -> Pipeline:
+        """Only some stages' jobs.
+
+        Raises:
+            UsageError: there is no such stage or job.
+        """
+        names = {job.name for job in self.jobs}
+        for name in (*wanted, *([until] if until else [])):
+            if name not in self.stages and name not in names:
+                raise UsageError(
+                    f"{self.file} has no stage {name!r}{nearest(name, self.stages) or '.'}",
+                    why=f"Its stages are {capped(self.stages)}; its jobs for this event: "
+                    f"{capped(names)}.",
+                    next_step=f"modelyard ci run {self.stages[0] if self.stages else ''}".rstrip(),
+                )
+        kept = self.jobs
+        if until:
+            last = max(i for i, job in enumerate(kept) if until in (job.stage, job.name))
+            kept = kept[: last + 1]
+        if wanted:
+            kept = tuple(job for job in kept if job.stage in wanted or job.name in wanted)
+        return Pipeline(self.file, self.stages, kept)
+
+
+def seconds(value: Any, default: float = 3600.0) -> float:
+    """A duration such as `30 minutes`, `6 hours`, `1h 30m`, in seconds."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    found = re.findall(r"(\d+)\s*([smhd])", str(value or ""))
+    return float(sum(int(number) * units[unit] for number, unit in found)) or default
+
+
+def malformed(file: str, what: str) -> UsageError:
+    """A pipeline file that cannot be run here."""
+    return UsageError(
+        f"{file}: {what}.",
+        why="It is read as the service would read it.",
+        next_step="modelyard sync writes it as it should be; or: modelyard ci run --file ANOTHER",
+    )

@@ -1,0 +1,424 @@
+"""ci run: the jobs of a pipeline file in order, each in a clean clone, all that they said kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from modelyard.ci import clones, github, gitlab, junit, page
+from modelyard.ci.pipeline import Event, Pipeline, PipelineJob, Setting, Step
+from modelyard.ci.runs import LATEST, JobRun, Run, folder
+from modelyard.errors import Interrupted, UsageError, capped
+from modelyard.project import Project
+from modelyard.records import write_bytes, write_json
+from modelyard.registry.lock import hold
+from modelyard.tools import git
+
+FILES = {"gitlab": ".gitlab-ci.yml", "github": ".github/workflows/pipeline.yml"}
+"""The pipeline file of each service; the first that there is is run."""
+
+GRACE = 10.0
+"""Seconds that a job has to end after it was told to."""
+
+HIDDEN = ("MODELYARD_", "MLFLOW_", "GIT_", "GITHUB_", "CI_", "GITLAB_", "DVC_", "RUNNER_")
+"""What a job does not inherit, as a service would not have it: it is set by variables."""
+
+KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "DVC_NO_ANALYTICS")
+
+TIMED_OUT = 124
+
+
+def run(
+    project: Project,
+    stages: Sequence[str] = (),
+    *,
+    file: str | None = None,
+    until: str | None = None,
+    event: Event | None = None,
+    variables: Mapping[str, str] | None = None,
+    committed: bool = False,
+    keep: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Run:
+    """Run the pipeline's jobs here, as the service would, and return how it went.
+
+    Args:
+        stages: only these stages' (or jobs'); all where it is empty.
+        file: the pipeline file, relative to the project; the first of FILES that there is.
+        until: the last stage.
+        event: what the pipeline runs for; a push on the protected branch, a proposed change
+            elsewhere.
+        variables: those that are set at the service, secrets included. They are not written down.
+        committed: run HEAD although there are changes that are not committed.
+        keep: leave the clones where they are.
+        say: called with every line that a job prints, and with a line around each job.
+
+    Raises:
+        UsageError: no such file or stage, no commit, or changes that are not committed.
+        Interrupted: the run was cancelled; its record and logs are there, and say so.
+        LockHeld: another modelyard command works here.
+    """
+    root = project.root
+    commit = git.head(root)
+    if commit is None:
+        raise UsageError(
+            "There is no commit to run the pipeline on.",
+            why="Each job starts in a clean clone of what is committed.",
+            next_step="git add . ; git commit -m 'Start'",
+        )
+    dirty = git.changed_files(root)
+    if dirty and not committed:
+        raise UsageError(
+            f"{len(dirty)} files are not committed: {capped(dirty, 5)}.",
+            why="Each job starts in a clean clone, as on the service, and would not see them.",
+            next_step="git commit them, or run what is committed: modelyard ci run --committed",
+        )
+    branch = git.branch(root) or ""
+    main = project.settings.ci.branch
+    setting = Setting(
+        event=event or ("push" if branch == main else "change"),
+        branch=branch or commit[:8],
+        default_branch=main,
+        commit=commit,
+        variables=variables or {},
+    )
+    pipeline = _read(project, file, setting).chosen(stages, until)
+    with hold(project, "modelyard ci run"):
+        return _Running(project, pipeline, setting, branch or None, keep, say).run()
+
+
+def _read(project: Project, file: str | None, setting: Setting) -> Pipeline:
+    known = [name for service in project.settings.ci.services if (name := FILES[service])]
+    known.sort(key=list(FILES.values()).index)
+    there = [name for name in known if (project.root / name).is_file()]
+    chosen = file or (there[0] if there else known[0] if known else FILES["gitlab"])
+    path = project.root / chosen
+    if not path.is_file():
+        raise UsageError(
+            f"There is no {chosen} in this project.",
+            why="The pipeline file itself is run, not a copy of what it should hold.",
+            next_step="modelyard sync, which writes it",
+        )
+    text = path.read_text(encoding="utf-8")
+    if "workflows" in path.parts:
+        return github.parse(chosen, text, setting, project.root)
+    return gitlab.parse(chosen, text, setting)
+
+
+class _Running:
+    """One run: its folder, its record as it grows."""
+
+    def __init__(
+        self,
+        project: Project,
+        pipeline: Pipeline,
+        setting: Setting,
+        branch: str | None,
+        keep: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        self.project, self.pipeline, self.setting = project, pipeline, setting
+        self.branch, self.keep, self.say = branch, keep, say
+        now = datetime.now(UTC)
+        self.id = f"{now:%Y%m%dT%H%M%SZ}-{setting.commit[:8]}"
+        self.started = time.monotonic()
+        self.when = now.isoformat(timespec="seconds")
+        self.place = folder(project) / self.id
+        self.jobs = {job.name: JobRun(name=job.name, stage=job.stage) for job in pipeline.jobs}
+        self.scratch = Path(tempfile.mkdtemp(prefix="modelyard-ci-"))
+
+    def run(self) -> Run:
+        """Every job; on Ctrl-C the record says so, and Interrupted is raised."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        cancelled = False
+        failed_stage: str | None = None
+        try:
+            for number, job in enumerate(self.pipeline.jobs, start=1):
+                self._write("running")
+                reason = self._skips(job, failed_stage)
+                if reason or job.manual:
+                    state = "skipped" if reason else "manual"
+                    why = reason or "it waits for a person's approval"
+                    self._note(job, state=state, reason=why)
+                    self.say(f"[{job.name}] {state}: {why}")
+                    continue
+                self._job(number, job)
+                if self._broken(job.name) and failed_stage is None:
+                    failed_stage = job.stage
+        except KeyboardInterrupt:
+            cancelled = True
+            for name, job_run in self.jobs.items():
+                if job_run.state in ("waiting", "running"):
+                    state = "canceled" if job_run.state == "running" else "skipped"
+                    self.jobs[name] = msgspec.structs.replace(
+                        job_run, state=state, reason="the run was cancelled"
+                    )
+        finally:
+            if not self.keep:
+                shutil.rmtree(self.scratch, ignore_errors=True)
+        done = self._finish(cancelled)
+        if cancelled:
+            raise Interrupted(
+                "The run was cancelled.",
+                why=f"Its logs are in {self._shown()}.",
+                next_step="modelyard ci run",
+            )
+        return done
+
+    def _skips(self, job: PipelineJob, failed_stage: str | None) -> str:
+        """Why a job is not run: something that it needs has not succeeded."""
+        if job.needs is None:
+            return f"stage {failed_stage} failed" if failed_stage else ""
+        for name in job.needs:
+            need = self.jobs.get(name)
+            if need is not None and need.state != "success" and not need.allow_failure:
+                return f"{name} did not succeed"
+            if need is not None and need.state in ("manual", "skipped"):
+                return f"{name} was not run"
+        return ""
+
+    def _broken(self, name: str) -> bool:
+        return self.jobs[name].state == "failed" and not self.jobs[name].allow_failure
+
+    def _job(self, number: int, job: PipelineJob) -> None:
+        log = self.place / f"{number:02d}-{job.name}.log"
+        clone = self.scratch / job.name
+        self._note(job, state="running", log=log.name, allow_failure=job.allow_failure)
+        self._write("running")
+        self.say(f"[{job.name}] stage {job.stage}, {self.pipeline.file}")
+        started = time.monotonic()
+        code, reason = 1, ""
+        kept: list[str] = []
+        with log.open("w", encoding="utf-8", buffering=1) as file:
+            try:
+                clones.make(self.project, clone, self.setting.commit, self.branch)
+                inside = clone / self._below()
+                for name in job.downloads if job.downloads is not None else self._earlier(job):
+                    for path in self._artifacts(name):
+                        clones.copy(
+                            path, inside / path.relative_to(self.place / "artifacts" / name)
+                        )
+                code, reason = self._steps(job, inside, file)
+                for artifact in job.artifacts:
+                    if code == 0 or artifact.always:
+                        target = self.place / "artifacts" / artifact.name
+                        kept += clones.collect(inside, artifact.paths, target)
+            except KeyboardInterrupt:
+                file.write("\ncancelled\n")
+                raise
+            finally:
+                self._note(job, seconds=round(time.monotonic() - started, 3))
+        state = "success" if code == 0 else "failed"
+        self._note(
+            job, state=state, exit_code=code, reason=reason, artifacts=tuple(dict.fromkeys(kept))
+        )
+        said = "ok" if code == 0 else f"failed with exit code {code}: {reason}"
+        self.say(f"[{job.name}] {said} ({self.jobs[job.name].seconds:.1f} s)")
+        if not self.keep:
+            shutil.rmtree(clone, ignore_errors=True)
+
+    def _below(self) -> Path:
+        top = git.toplevel(self.project.root) or self.project.root
+        return self.project.root.resolve().relative_to(top.resolve())
+
+    def _earlier(self, job: PipelineJob) -> list[str]:
+        """Whose artifacts a job starts from: those that it needs, or all of the stages before."""
+        if job.needs is not None:
+            return list(job.needs)
+        stages = self.pipeline.stages
+        before = stages[: stages.index(job.stage)] if job.stage in stages else ()
+        return [name for name, run in self.jobs.items() if run.stage in before]
+
+    def _artifacts(self, name: str) -> list[Path]:
+        place = self.place / "artifacts" / name
+        if not place.is_dir() and name not in self.jobs:
+            # Only some stages were asked for: what an earlier run has left serves.
+            older = sorted(folder(self.project).glob(f"*/artifacts/{name}"))
+            older = [path for path in older if path.parent.parent.name not in (LATEST, self.id)]
+            if older:
+                shutil.copytree(older[-1], place)
+                self.say(f"artifacts of {name}: from run {older[-1].parent.parent.name}")
+        return sorted(place.iterdir()) if place.is_dir() else []
+
+    def _steps(self, job: PipelineJob, clone: Path, log: object) -> tuple[int, str]:
+        """The steps in order; after the first failure, which counts, those that always run."""
+        code, reason = 0, ""
+        deadline = time.monotonic() + job.timeout
+        environ = self._environ(job, clone)
+        for step in job.steps:
+            if code and not step.always:
+                continue
+            if step.note:
+                self._line(job, log, step.note)
+                continue
+            if len(job.steps) > 1:
+                self._line(job, log, f"$ {step.name}")
+            found, last = self._bash(job, step, clone, environ | dict(step.env), log, deadline)
+            if found and not code:
+                code, reason = found, _reason(step, found, last, job)
+        return code, reason
+
+    def _environ(self, job: PipelineJob, clone: Path) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name in KEPT or not name.startswith(HIDDEN)
+        }
+        inherited.pop("VIRTUAL_ENV_PROMPT", None)
+        scratch = self.scratch / f"{job.name}.files"
+        scratch.mkdir(exist_ok=True)
+        files = {}
+        for name in ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_PATH"):
+            (scratch / name).touch()
+            files[name] = str(scratch / name)
+        here = {"CI_PROJECT_DIR": str(clone), "GITHUB_WORKSPACE": str(clone), **files}
+        return inherited | here | dict(self.setting.variables) | dict(job.env)
+
+    def _bash(
+        self,
+        job: PipelineJob,
+        step: Step,
+        clone: Path,
+        environ: Mapping[str, str],
+        log: object,
+        deadline: float,
+    ) -> tuple[int, str]:
+        """One script in a process group of its own; returns its exit code and its last line."""
+        script = self.scratch / f"{job.name}.sh"
+        script.write_text(step.script, encoding="utf-8")
+        process = subprocess.Popen(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
+            cwd=clone,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            _end(process)
+
+        clock = threading.Timer(max(0.0, deadline - time.monotonic()), stop)
+        clock.start()
+        last = ""
+        try:
+            assert process.stdout is not None
+            for raw in process.stdout:
+                line = raw.decode("utf-8", "replace").rstrip("\r\n")
+                self._line(job, log, line)
+                last = line.strip() or last
+            code = process.wait()
+        except KeyboardInterrupt:
+            _end(process)
+            raise
+        finally:
+            clock.cancel()
+        if late.is_set():
+            return TIMED_OUT, f"it ran longer than {job.timeout / 60:.0f} minutes"
+        return (128 - code if code < 0 else code), last
+
+    def _line(self, job: PipelineJob, log: object, text: str) -> None:
+        log.write(text + "\n")  # type: ignore[attr-defined]
+        self.say(f"[{job.name}] {text}")
+
+    def _note(self, job: PipelineJob, **what: object) -> None:
+        self.jobs[job.name] = msgspec.structs.replace(self.jobs[job.name], **what)
+
+    def _record(self, state: str, code: int | None = None) -> Run:
+        return Run(
+            id=self.id,
+            project=self.project.name,
+            file=self.pipeline.file,
+            event=self.setting.event,
+            branch=self.setting.branch,
+            commit=self.setting.commit,
+            subject=git.subject(self.project.root, self.setting.commit),
+            started=self.when,
+            seconds=round(time.monotonic() - self.started, 3),
+            state=state,  # type: ignore[arg-type]
+            exit_code=code,
+            stages=tuple(
+                s for s in self.pipeline.stages if any(j.stage == s for j in self.jobs.values())
+            ),
+            jobs=tuple(self.jobs.values()),
+            modelyard=version("modelyard"),
+        )
+
+    def _write(self, state: str, code: int | None = None) -> Run:
+        made = self._record(state, code)
+        write_json(self.place / "run.json", made)
+        write_bytes(self.place / "index.html", page.page(made, self.place).encode())
+        return made
+
+    def _finish(self, cancelled: bool) -> Run:
+        broken = next((job for name, job in self.jobs.items() if self._broken(name)), None)
+        code = Interrupted.exit_code if cancelled else broken.exit_code if broken else 0
+        state = "canceled" if cancelled else "failed" if broken else "success"
+        done = self._write(state, code)
+        cases = tuple(_case(job, self.place) for job in done.jobs)
+        junit.write(self.place / "junit.xml", [junit.Suite(f"{done.project} pipeline", cases)])
+        link = self.place.parent / LATEST
+        part = link.with_name(f".{LATEST}.{os.getpid()}.part")
+        part.unlink(missing_ok=True)
+        part.symlink_to(self.id)
+        part.replace(link)
+        return done
+
+    def _shown(self) -> str:
+        return str(self.place.relative_to(self.project.root))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Tell a job's processes to end, and after a while make them."""
+    for number, wait in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(wait)
+            return
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _reason(step: Step, code: int, last: str, job: PipelineJob) -> str:
+    """Why a job has failed: what its exit code means, and its last line."""
+    known = {
+        3: "the gate refused the candidate",
+        4: "the data is invalid",
+        127: "a program is missing",
+        TIMED_OUT: "",
+    }.get(code)
+    if known is None:
+        return last or f"{step.name} ended with {code}"
+    return ": ".join(filter(None, (known, last)))
+
+
+def _case(job: JobRun, place: Path) -> junit.Case:
+    state = {"success": "passed", "failed": "failed", "canceled": "failed"}.get(
+        job.state, "skipped"
+    )
+    text = ""
+    if job.log and (place / job.log).is_file():
+        text = (place / job.log).read_text(encoding="utf-8", errors="replace")[-4000:]
+    return junit.Case(
+        f"{job.stage}: {job.name}",
+        state,  # type: ignore[arg-type]
+        job.seconds,
+        job.reason or job.state,
+        text,
+    )

@@ -1,0 +1,195 @@
+"""The pipelines and what surrounds them: rendered for both services from one table of jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from modelyard.render.engine import fill_pipeline
+from modelyard.settings import Settings
+
+STAGES = ("lint", "test", "data", "train", "image", "deploy", "smoke")
+"""The stages in order, under the same names on every service."""
+
+CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
+PYTHON = "actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065 # v5.6.0"
+CACHE = "actions/cache@5a3ec84eff668545956fd18022155c47e93e2684 # v4.2.3"
+UPLOAD = "actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2"
+DOWNLOAD = "actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093 # v4.3.0"
+AWS = "aws-actions/configure-aws-credentials@b47578312673ae6fa5b5096b330d9fbac3d116df # v4.2.1"
+LOGIN = {
+    "aws": AWS,
+    "azure": "azure/login@a457da9ea143d694b1b9c7c869ebb04ebe844ef5 # v2.3.0",
+    "gcp": "google-github-actions/auth@ba79af03959ebeac9769e648f473a284504d9193 # v2.1.10",
+}
+"""Other people's actions, each by the commit of the version beside it."""
+
+INSTALL = "command -v modelyard >/dev/null || pip install --quiet -r requirements.lock"
+PULL = "modelyard data pull"
+CANDIDATE = ("package", "records", "plots", "metrics.json", "reports")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the pipeline.
+
+    `needs` are the jobs before it, `keeps` the artifacts that it leaves (under its name), `takes`
+    the jobs whose artifacts it starts from. `environment` is the one that it deploys to, `approval`
+    whether a person has to agree first. `changes` jobs run for a change that is proposed, `main`
+    jobs on the protected branch; both where neither is set.
+    """
+
+    name: str
+    stage: str
+    script: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    junit: str | None = None
+    remote: bool = False
+    docker: bool = False
+    environment: str | None = None
+    approval: bool = False
+    changes: bool = False
+    main: bool = False
+    comments: bool = False
+    secrets: tuple[str, ...] = ()
+    minutes: int = 30
+
+
+def jobs(settings: Settings) -> tuple[Job, ...]:
+    """The pipeline's jobs in the order of the stages."""
+    ci = settings.ci
+    made = [
+        Job("lint", "lint", ("modelyard lint",)),
+        Job(
+            "test",
+            "test",
+            (PULL, "modelyard test --junit ci/junit/test.xml"),
+            needs=("lint",),
+            keeps=("ci/junit",),
+            junit="ci/junit/test.xml",
+            remote=True,
+        ),
+        Job("data", "data", (PULL, "modelyard data validate"), needs=("test",), remote=True),
+        Job(
+            "train",
+            "train",
+            (PULL, "modelyard run --no-release", "modelyard report"),
+            needs=("data",),
+            keeps=CANDIDATE,
+            remote=True,
+            minutes=120,
+        ),
+        Job(
+            "report",
+            "train",
+            (
+                f"modelyard ci report --base {ci.branch} --output reports/ci.md",
+                "modelyard ci comment reports/ci.md",
+            ),
+            needs=("train",),
+            keeps=("reports/ci.md", "reports/ci-plots"),
+            takes=("train",),
+            remote=True,
+            changes=True,
+            comments=True,
+        ),
+    ]
+    last = "train"
+    if ci.image:
+        script = ("modelyard image build", "modelyard image verify")
+        # Not `image`: to GitLab that word at the top is no job.
+        made.append(
+            Job("image-build", "image", script, needs=(last,), takes=("train",), docker=True)
+        )
+        last = "image-build"
+    if not ci.environments:
+        made.append(Job("smoke", "smoke", ("modelyard smoke",), needs=(last,), takes=("train",)))
+    for place, name in enumerate(ci.environments):
+        address = f"{name.upper().replace('-', '_')}_URL"
+        made.append(
+            Job(
+                f"deploy-{name}",
+                "deploy",
+                (f"modelyard deploy --env {name} --yes",),
+                needs=(last,),
+                takes=("train",),
+                remote=True,
+                environment=name,
+                approval=place > 0 and place == len(ci.environments) - 1,
+                main=True,
+            )
+        )
+        last = f"deploy-{name}"
+        made.append(
+            Job(
+                f"smoke-{name}",
+                "smoke",
+                (f'modelyard smoke "${address}"',),
+                needs=(last,),
+                takes=("train",),
+                main=True,
+                secrets=(address,),
+            )
+        )
+    return tuple(made)
+
+
+def texts(settings: Settings) -> dict[str, str]:
+    """Path -> content of every file that is written for the services and for people."""
+    ci = settings.ci
+    values = {
+        "settings": settings,
+        "ci": ci,
+        "jobs": jobs(settings),
+        "all_stages": STAGES,
+        "stages": [s for s in STAGES if any(job.stage == s for job in jobs(settings))],
+        "action": {
+            "checkout": CHECKOUT,
+            "python": PYTHON,
+            "cache": CACHE,
+            "upload": UPLOAD,
+            "download": DOWNLOAD,
+            **{"login": LOGIN.get(ci.login, "")},
+        },
+        "install": INSTALL,
+        "pull": PULL,
+        "candidate": CANDIDATE,
+    }
+    wanted = list(SHARED)
+    for service, paths in SERVICES.items():
+        wanted += paths if service in ci.services else ()
+    return {path: fill_pipeline(_template(path), **values) for path in wanted}
+
+
+SHARED = ("CONTRIBUTING.md", "Makefile")
+
+SERVICES = {
+    "github": (
+        ".github/workflows/pipeline.yml",
+        ".github/workflows/nightly.yml",
+        ".github/workflows/rollback.yml",
+        ".github/actions/setup/action.yml",
+        ".github/zizmor.yml",
+        ".github/pull_request_template.md",
+        ".github/CODEOWNERS",
+        ".github/branch-protection.json",
+        ".github/protect-branch.sh",
+    ),
+    "gitlab": (
+        ".gitlab-ci.yml",
+        ".gitlab/merge_request_templates/Default.md",
+        ".gitlab/CODEOWNERS",
+        ".gitlab/protect-branch.sh",
+    ),
+}
+
+
+def _template(path: str) -> str:
+    """The template of a file: services share the words of the request template and the owners."""
+    name = PurePosixPath(path).name
+    shared = {"Default.md": "request.md", "pull_request_template.md": "request.md"}
+    if name == "protect-branch.sh":
+        return f"ci/protect-{PurePosixPath(path).parts[0].removeprefix('.')}.sh.j2"
+    return f"ci/{shared.get(name, name.removeprefix('.'))}.j2"

@@ -1,0 +1,239 @@
+"""Make the film: a working copy, a screen, servers, scenes; then captions, voice and the cut."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelyard.errors import ModelyardError, ToolFailed
+from modelyard.project import Project
+from modelyard.records import write_bytes
+from modelyard.report.gather import Gathered, evaluated
+from modelyard.report.tour import captions, servers
+from modelyard.report.tour.director import Director
+from modelyard.report.tour.scenes import SCENES, Visit
+from modelyard.tools import browser, screen, speech
+
+SIZE = (1280, 720)
+STAGE = (1280, 640)
+"""What the browser and the terminal take of it; the captions stand below."""
+
+RATE = 12
+LONGEST = 298.0
+"""Seconds: five minutes, less what a container's rounding may add."""
+
+SHORT = 75.0
+"""Seconds: a shorter film has no scene that needs a server, and waits for none."""
+
+NAME = "recording.mp4"
+
+
+@dataclass(frozen=True)
+class Film:
+    """A recording. `skipped` says which scenes were left out or cut short, and why."""
+
+    path: Path
+    seconds: float
+    captions: int
+    voice: bool
+    skipped: tuple[str, ...]
+
+
+def missing() -> str:
+    """What keeps a film from being made here; empty where nothing does."""
+    lacking = [f"{name} (apt: {screen.NEEDED[name]})" for name in screen.missing()]
+    if found := browser.missing():
+        lacking.append(found)
+    return "; ".join(lacking)
+
+
+def record(
+    project: Project,
+    state: Gathered,
+    target: Path | None = None,
+    *,
+    longest: float = LONGEST,
+    say: Callable[[str], None] = lambda text: None,
+) -> Film:
+    """Record the tour. The project itself is not touched: the scenes play on a copy of it.
+
+    Args:
+        state: what the records say, for what the captions say.
+        target: the film; `reports/recording.mp4` where None. Captions are beside it as .srt.
+        longest: seconds, 298 at the most.
+
+    Raises:
+        ModelyardError: there has been no run yet.
+        ToolFailed: a program is missing (each is named), or refuses.
+    """
+    evaluated(state)
+    if lack := missing():
+        raise ToolFailed(
+            f"The recording cannot be made here: {lack}.",
+            why="It films a real browser and a real terminal. Every other deliverable is made "
+            "without them.",
+            next_step="apt-get install chromium ffmpeg xvfb xterm ; python -m pip install "
+            "'modelyard[record]'",
+        )
+    path = target or project.reports / NAME
+    report = project.reports / "index.html"
+    if not report.is_file():
+        raise ModelyardError(
+            "There is no report to show.", why=f"{report} is missing.", next_step="modelyard report"
+        )
+    longest = min(longest, LONGEST)
+    scratch = project.state / "tour"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        say("copying the project, so that the tour changes nothing in it")
+        home = _copy(project, scratch)
+        return _film(project, state, path, home, scratch, longest, say)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _copy(project: Project, scratch: Path) -> Path:
+    """A working copy; what DVC keeps is shared with the project, since it is only added to."""
+    home = scratch / project.root.name
+    left_out = {".modelyard", ".dvc-store", "reports", ".venv", "__pycache__"}
+    shutil.copytree(
+        project.root,
+        home,
+        symlinks=True,
+        ignore=lambda folder, names: [
+            n
+            for n in names
+            if n in left_out or (folder.endswith("/.dvc") and n in ("tmp", "cache"))
+        ],
+    )
+    cache = project.root / ".dvc/cache"
+    with (home / ".dvc/config.local").open("a", encoding="utf-8") as config:
+        config.write(f"[cache]\n    dir = {cache}\n")
+    shutil.copytree(
+        project.reports, home / "reports", ignore=shutil.ignore_patterns("*.zip", "*.mp4")
+    )
+    (home / ".modelyard").mkdir()
+    for name in ("champions", "diffs"):
+        if (project.state / name).is_dir():
+            shutil.copytree(project.state / name, home / ".modelyard" / name)
+    return home
+
+
+def _film(
+    project: Project,
+    state: Gathered,
+    path: Path,
+    home: Path,
+    scratch: Path,
+    longest: float,
+    say: Callable[[str], None],
+) -> Film:
+    raw, skipped, voice = scratch / "raw.mkv", [], speech.available()
+    with ExitStack() as stack:
+        long = longest >= SHORT
+        say("waiting for MLflow's page and the model's server" if long else "a short film")
+        addresses = _serve(stack, home, scratch) if long else ("", "")
+        visit = Visit(
+            mlflow=addresses[0],
+            model=addresses[1],
+            report=(home / "reports/index.html").as_uri(),
+            container=_image(state),
+        )
+        name = stack.enter_context(screen.display(SIZE))
+        page = stack.enter_context(
+            browser.page(size=STAGE, window=True, environment=_with_display(name))
+        )
+        if visit.mlflow:
+            _warm(page, visit.mlflow)
+        page.goto(visit.report)
+        page.wait_for_timeout(1500)
+        say("filming")
+        started = stack.enter_context(screen.filming(name, raw, SIZE, RATE))
+        director = Director(
+            page, home, scratch, name, STAGE, started=started, longest=longest - 2, voice=voice
+        )
+        for scene in SCENES:
+            if director.left < scene.least:
+                skipped.append(f"{scene.name}: {director.left:.0f} s were left")
+                continue
+            say(f"{director.now:5.0f} s  {scene.name}")
+            try:
+                why = scene.play(director, state, visit)
+            except Exception as error:
+                # Whatever a page or a program of another version does: the film goes on without it.
+                why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            if why:
+                skipped.append(f"{scene.name}: {why}")
+        seconds = min(director.now, longest)
+    say("cutting: captions, voice")
+    return _cut(path, raw, director, scratch, seconds, voice, skipped)
+
+
+def _warm(page: Any, address: str) -> None:
+    """Load a heavy page once before the camera runs: its script is megabytes, then cached."""
+    with suppress(Exception):  # where it is too slow even for this, its scene says so
+        page.goto(address, timeout=120_000)
+        page.wait_for_timeout(4000)
+
+
+def _serve(stack: ExitStack, home: Path, scratch: Path) -> tuple[str, str]:
+    """Start MLflow's page and the model's server; the address of each that answers in time."""
+    ports = servers.free_port(), servers.free_port()
+    commands = servers.mlflow(home, ports[0]), servers.serve(ports[1])
+    mlflow, model = (
+        stack.enter_context(servers.running(command, port, home, scratch / f"server-{port}.log"))
+        for command, port in zip(commands, ports, strict=True)
+    )
+    return (
+        mlflow if servers.answers(mlflow) else "",
+        model if servers.answers(model + "/v1/model") else "",
+    )
+
+
+def _cut(
+    path: Path,
+    raw: Path,
+    director: Director,
+    scratch: Path,
+    seconds: float,
+    voice: bool,
+    skipped: list[str],
+) -> Film:
+    text = captions.srt(director.captions)
+    srt = scratch / "captions.srt"
+    srt.write_text(text, encoding="utf-8")
+    sound = None
+    if voice:
+        sound = scratch / "voice.wav"
+        speech.track(director.spoken, sound, seconds)
+    part = scratch / NAME
+    screen.finish(raw, srt, sound, part, longest=seconds, rate=RATE)
+    found = screen.length(part)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path.with_suffix(".srt"), text.encode())
+    write_bytes(path, part.read_bytes())
+    return Film(path, found, len(director.captions), voice, tuple(skipped))
+
+
+def _image(state: Gathered) -> str:
+    """The image's name, where it is on this machine's engine; asking does not start anything."""
+    name = str((state.image or {}).get("reference") or "")
+    program = shutil.which("docker")
+    if not name or program is None:
+        return ""
+    try:
+        found = subprocess.run([program, "image", "inspect", name], capture_output=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return name if found.returncode == 0 else ""
+
+
+def _with_display(name: str) -> dict[str, str]:
+    return {**os.environ, "DISPLAY": name}

@@ -1,0 +1,269 @@
+"""The scenes, in their order. Each plays on the working copy and says what records say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from modelyard.report import reasons, words
+from modelyard.report.gather import Gathered
+from modelyard.report.tour import servers
+from modelyard.report.tour.director import Director
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Where the servers answer; an address is empty where one did not start in time."""
+
+    mlflow: str
+    model: str
+    report: str
+    container: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A part of the tour. It is left out where less than `least` seconds remain."""
+
+    name: str
+    least: float
+    play: Callable[[Director, Gathered, Visit], str]
+    """Plays; returns why it could not, or an empty text."""
+
+
+def opening(film: Director, state: Gathered, visit: Visit) -> str:
+    """What this is."""
+    film.page.goto(visit.report)
+    film.say(f"This is {state.project.name}. {reasons.question(state)}")
+    film.hold()
+    if state.evaluation is not None:
+        main = state.evaluation.metrics[state.evaluation.metric]
+        film.say(
+            f"The model reaches {words.metric_title(state.evaluation.metric)} {main.value:.3f} on "
+            f"{state.evaluation.rows} rows that it has never seen. Here is how it came about."
+        )
+    film.hold(0.4)
+    return ""
+
+
+def data(film: Director, state: Gathered, visit: Visit) -> str:
+    """The data, back and forth."""
+    names = [tag.version for tag in state.data_tags]
+    table = state.project.settings.data.path
+    if not names:
+        return "git names no data version"
+    commands = ["modelyard data log", f"md5sum {table}"]
+    if len(names) > 1:
+        now = state.lineage.get("modelyard.data_version") or names[-1]
+        other = next(name for name in reversed(names) if name != now)
+        commands += [
+            f"modelyard data checkout {other}",
+            f"md5sum {table}",
+            f"modelyard data checkout {now}",
+            f"md5sum {table}",
+        ]
+    with film.terminal(commands, state.project.name) as ended:
+        film.say("Every version of the data is kept by DVC, and named by a git tag.")
+        ended(2, 30)
+        if len(names) > 1:
+            film.say(
+                f"The table goes back to version {other}, byte for byte, and returns to {now}."
+            )
+            if not ended(len(commands), 60):
+                return "the data commands took too long"
+        film.hold(1.2)
+    return ""
+
+
+def run(film: Director, state: Gathered, visit: Visit) -> str:
+    """A run, from the table to the gate."""
+    commands = [
+        "git log --graph --oneline --decorate -8",
+        "modelyard run -S tune.budget=8s --no-release",
+    ]
+    with film.terminal(commands, state.project.name) as ended:
+        film.say(
+            "Work is done on branches; git's history shows each model and data version that "
+            "was released."
+        )
+        ended(1, 15)
+        film.say(
+            "One command runs the line: read and check the table, split it, search for a "
+            "model, refit it."
+        )
+        film.hold()
+        film.say(
+            "Then it is evaluated on rows that nobody has seen, packed as one ONNX graph, and "
+            "judged by the gate. "
+            "This search is short on purpose: the gate decides whether what it finds is good "
+            "enough."
+        )
+        film.hold()
+        whole = ended(2, min(75.0, film.left - 95))
+        film.pause(3)
+    return "" if whole else "the run went on after the camera left"
+
+
+def tracking(film: Director, state: Gathered, visit: Visit) -> str:
+    """MLflow's page, with runs side by side."""
+    if not visit.mlflow or not servers.answers(visit.mlflow, 20):
+        return "MLflow's page did not start"
+    name, ids = servers.experiment(visit.mlflow)
+    if not ids:
+        return "the tracking store holds no run"
+    film.page.goto(f"{visit.mlflow}/#/experiments/{name}/runs")
+    film.say(
+        "MLflow holds every run with its trials, figures, files and lineage. This is its own page."
+    )
+    film.hold(1.5)
+    if len(ids) > 1:
+        both = ids[:2]
+        film.page.goto(
+            f"{visit.mlflow}/#/compare-runs?runs={quote(json.dumps(both))}&experiments={quote(json.dumps([name]))}"
+        )
+        film.say("Two runs side by side: their parameters, and the figures on the held-out rows.")
+        film.pause(4)
+        with suppress(
+            Exception
+        ):  # a page of another version may scroll elsewhere: it is still shown
+            film.page.mouse.move(640, 420)
+            film.scroll(900, 2.5)
+        film.hold(1.0)
+    else:
+        film.page.goto(f"{visit.mlflow}/#/experiments/{name}/runs/{ids[0]}")
+        film.say("A run with its parameters, and the figures on the held-out rows.")
+        film.hold(2.5)
+    return ""
+
+
+def report(film: Director, state: Gathered, visit: Visit) -> str:
+    """The report, used as a reader uses it."""
+    page = film.page
+    page.goto(visit.report)
+    page.evaluate("document.documentElement.style.scrollBehavior = 'smooth'")
+    page.locator("#experiments").scroll_into_view_if_needed()
+    page.evaluate("document.getElementById('experiments').scrollIntoView()")
+    film.say(
+        "The report is one page, made from the records. Its tables sort and filter, its plots "
+        "answer."
+    )
+    film.pause(1.2)
+    box = page.locator("table[data-filter=trials]").first
+    if box.count():
+        box.scroll_into_view_if_needed()
+        box.get_by_role("button", name="Time", exact=True).click()
+        film.pause(1.6)
+        page.get_by_label("filter the trials").fill("boosting")
+        film.pause(1.8)
+    film.hold()
+    page.evaluate("document.getElementById('search').scrollIntoView()")
+    film.say(reasons.tuning(state) or "The search, trial by trial.")
+    film.pause(0.8)
+    _point(film, "svg.chart .marks circle")
+    film.hold()
+    page.evaluate("document.getElementById('results').scrollIntoView()")
+    film.say(reasons.threshold(state) or "Figures with their intervals, beside the baseline.")
+    film.scroll(520, 2.0)
+    film.hold()
+    page.evaluate("document.getElementById('gate').scrollIntoView()")
+    verdict = "passed" if state.gate and state.gate.passed else "refused"
+    film.say(
+        f"The gate {verdict}: it judges the very package that is served, beside the champion "
+        f"before it."
+    )
+    film.hold(0.4)
+    page.evaluate("document.getElementById('lineage').scrollIntoView()")
+    film.say("The lineage: from each release back to its run, its commit and its data.")
+    _point(film, "svg.graph .node:last-of-type")
+    film.hold(0.6)
+    return ""
+
+
+def _point(film: Director, selector: str) -> None:
+    """Move the pointer over a mark, so that its words show."""
+    found = film.page.locator(selector)
+    if found.count():
+        with suppress(Exception):  # a mark outside of the window is no reason to stop the film
+            found.nth(found.count() // 2).hover(timeout=2500, force=True)
+
+
+def serving(film: Director, state: Gathered, visit: Visit) -> str:
+    """The try-it page."""
+    if not visit.model or not servers.answers(visit.model + "/v1/model", 20):
+        return "the model's server did not start"
+    page = film.page
+    page.goto(visit.model)
+    page.wait_for_selector(".headline", timeout=15000)
+    film.say("The same package, served over HTTP, with a page to try it.")
+    film.pause(1.2)
+    example = page.get_by_role("button", name="An example")
+    for _ in range(2):
+        example.click()
+        film.pause(1.6)
+    page.get_by_role("button", name="Predict", exact=True).click()
+    film.say(
+        "It answers with a probability, what moved it, and what would happen if one value "
+        "were another."
+    )
+    film.pause(1.5)
+    slider = page.locator("#what-range")
+    with suppress(Exception):  # a model of categories alone has no slider
+        page.locator("#what-title").scroll_into_view_if_needed()
+        slider.focus(timeout=2000)
+        for key in ["PageDown"] * 3 + ["PageUp"] * 5:
+            slider.press(key)
+            film.pause(0.45)
+    film.hold(0.8)
+    return ""
+
+
+def container(film: Director, state: Gathered, visit: Visit) -> str:
+    """The image, where one was built and an engine answers."""
+    if not visit.container:
+        return "no image was built, or no container engine answers"
+    port = servers.free_port()
+    look = "--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges"
+    name = f"modelyard-tour-{port}"
+    commands = [
+        f"docker run -d --rm --name {name} {look} -p 127.0.0.1:{port}:8080 {visit.container}",
+        f"sleep 4; curl -s http://127.0.0.1:{port}/v1/model | head -c 600; echo",
+        f"docker stop {name}",
+    ]
+    with film.terminal(commands, state.project.name) as ended:
+        film.say("The same package as a container: read-only, without capabilities, not root.")
+        if not ended(3, 45):
+            return "the container took too long"
+        film.hold(0.8)
+    return ""
+
+
+def closing(film: Director, state: Gathered, visit: Visit) -> str:
+    """What is left behind."""
+    film.page.goto(visit.report)
+    film.page.evaluate("window.scrollTo(0, 0)")
+    now = state.champion
+    said = (
+        f"{now.model} version {now.version} is the champion: {words.metric_title(now.metric)} "
+        f"{words.number(now.value)}."
+        if now
+        else "No model has been released yet."
+    )
+    film.say(f"{said} All of it is in one repository, and one zip rebuilds it.")
+    film.hold(0.8)
+    return ""
+
+
+SCENES = (
+    Scene("opening", 0, opening),
+    Scene("data", 60, data),
+    Scene("run", 130, run),
+    Scene("tracking", 75, tracking),
+    Scene("serving", 60, serving),
+    Scene("container", 60, container),
+    Scene("report", 45, report),
+    Scene("closing", 8, closing),
+)
+"""What is shown; the last one always has its time, since the others leave it."""

@@ -1,0 +1,85 @@
+"""Make a project of a bundle again: history, data, store and reports, each in its place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+from modelyard.errors import UsageError
+from modelyard.ship.bundle import contents
+from modelyard.ship.bundle.check import Checked, verify
+from modelyard.tools import dvc, git
+
+_PLACES = {
+    "model/mlartifacts/": "mlartifacts/",
+    "model/mlflow.db": "mlflow.db",
+    "state/": ".modelyard/",
+    "recording/": "reports/",
+    "logs/ci/": "ci/logs/",
+}
+"""Where what is not code or data goes in the project; the longest prefix that fits counts."""
+
+
+def unfold(path: Path, folder: Path) -> Checked:
+    """Check the bundle and make a project of it in `folder`, which appears whole or not at all.
+
+    Raises:
+        UsageError: the folder exists.
+        DataInvalid: the bundle is not as it was made.
+    """
+    if folder.exists():
+        raise UsageError(
+            f"{folder} exists already.",
+            why="Opening a bundle overwrites nothing.",
+            next_step=f"modelyard bundle open {path} ANOTHER-FOLDER",
+        )
+    checked = verify(path)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = (folder.parent / f".{folder.name}.{os.getpid()}.part").resolve()
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir()
+        with zipfile.ZipFile(path) as archive:
+            _unfold(archive, checked, part)
+        (part / "project").rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return checked
+
+
+def _unfold(archive: zipfile.ZipFile, checked: Checked, part: Path) -> None:
+    root = part / "project"
+    history = part / "project.bundle"
+    _copy(archive, contents.HISTORY, history)
+    git.clone_whole(history, root)
+    if git.head(root) != checked.manifest.commit:
+        git.checkout(root, checked.manifest.commit)
+    names = list(checked.manifest.files)
+    for name in names:
+        if name.startswith(contents.CACHE + "/"):
+            md5 = name.removeprefix(contents.CACHE + "/").replace("/", "")
+            _copy(archive, name, dvc.cache_path(root, md5))
+        elif place := _place(name):
+            _copy(archive, name, root / place)
+    if contents.PATCH in names:
+        git.apply_patch(root, archive.read(contents.PATCH))
+    dvc.checkout(root, force=True)
+    # DVC remembers files by where they lie; this folder is about to be renamed.
+    dvc.forget_state(root)
+
+
+def _place(name: str) -> str:
+    for prefix, place in _PLACES.items():
+        if name == prefix or (prefix.endswith("/") and name.startswith(prefix)):
+            return place + name.removeprefix(prefix)
+    if name.startswith("reports/") and not name.endswith(("MODEL_CARD.md", "SUMMARY.md")):
+        return name
+    return ""
+
+
+def _copy(archive: zipfile.ZipFile, name: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(name) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)

@@ -1,0 +1,1 @@
+"""image: from the champion's package to a container image that was looked into."""

@@ -1,0 +1,319 @@
+"""ci run on small pipelines: order, clones, artifacts, exit codes, cancelling."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard import project
+from modelyard.ci import conditions, github, gitlab, running
+from modelyard.ci.pipeline import Setting
+from modelyard.ci.runs import latest
+from modelyard.errors import UsageError
+from modelyard.tools import git
+
+YAML = """\
+project: {name: churn}
+data: {path: data/raw/a.csv, target: y}
+"""
+GITLAB = """\
+stages: [lint, train, smoke]
+default:
+  before_script: [echo before]
+.base:
+  variables: {WORD: base}
+lint:
+  extends: .base
+  stage: lint
+  script: ["echo word=$WORD job=$CI_JOB_NAME ci=$CI", "test -z \\"$(git status --porcelain)\\""]
+train:
+  stage: train
+  needs: [lint]
+  script: [mkdir out, echo weights > out/model, echo rest > junk]
+  artifacts: {paths: [out/*]}
+smoke:
+  stage: smoke
+  needs: [train]
+  script: [cat out/model, test ! -e junk]
+"""
+
+
+def a_project(folder: Path, **files: str) -> project.Project:
+    folder.mkdir(exist_ok=True)
+    git.init(folder)
+    texts = {"modelyard.yaml": YAML, ".gitignore": "/ci/\n/.modelyard/\n", ".gitlab-ci.yml": GITLAB}
+    for name, text in (texts | files).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    git.add(folder, ["."])
+    git.commit(folder, "feat: start", ["."])
+    return project.load(folder)
+
+
+def gitlab_of(**scripts: str) -> str:
+    """A pipeline whose stages are jobs of one command each."""
+    lines = [f"stages: [{', '.join(scripts)}]"]
+    for name, script in scripts.items():
+        lines += [f"{name}:", f"  stage: {name}", f"  script: [{json.dumps(script)}]"]
+    return "\n".join(lines) + "\n"
+
+
+def states(run: Any) -> dict[str, str]:
+    return {job.name: job.state for job in run.jobs}
+
+
+def test_jobs_run_in_order_in_clean_clones_and_pass_artifacts_on(tmp_path: Path) -> None:
+    here = a_project(tmp_path / "p")
+    said: list[str] = []
+    done = running.run(here, say=said.append)
+    assert states(done) == dict.fromkeys(("lint", "train", "smoke"), "success")
+    assert "[lint] word=base job=lint ci=true" in said
+    assert "[smoke] weights" in said
+    place = here.root / "ci/logs" / done.id
+    assert (place / "artifacts/train/out/model").read_text() == "weights\n"
+    assert "$ cat out/model\nweights\n" in (place / "03-smoke.log").read_text()
+    assert (here.root / "ci/logs/latest").resolve() == place.resolve()
+    suite = ET.parse(place / "junit.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "0")
+    page = (place / "index.html").read_text()
+    assert "✓ passed" in page
+    assert "weights" in page
+    assert latest(here) == done
+    assert git.changed_files(here.root) == []
+
+
+def test_the_first_failing_job_gives_the_exit_code_and_ends_the_run(tmp_path: Path) -> None:
+    text = gitlab_of(lint="true", test="echo a test failed; exit 7", train="true")
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": text})
+    done = running.run(here)
+    assert states(done) == {"lint": "success", "test": "failed", "train": "skipped"}
+    assert (done.exit_code, done.state) == (7, "failed")
+    failed, skipped = done.jobs[1:]
+    assert failed.reason == "a test failed"
+    assert skipped.reason == "stage test failed"
+    assert "a test failed" in (here.root / "ci/logs" / done.id / failed.log).read_text()
+    assert "✗ failed" in (here.root / "ci/logs" / done.id / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "reason"),
+    [
+        ("exit 3", 3, "the gate refused the candidate"),
+        ("exit 4", 4, "the data is invalid"),
+        ("no-such-program --x", 127, "a program is missing"),
+        ("kill -9 $$", 137, ""),
+        (': "${TOKEN:?is not set at the service}"', 1, "TOKEN: is not set at the service"),
+    ],
+)
+def test_what_ends_a_job_is_said_with_its_exit_code(
+    tmp_path: Path, script: str, code: int, reason: str
+) -> None:
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": gitlab_of(train=script)})
+    done = running.run(here)
+    assert done.exit_code == done.jobs[0].exit_code == code
+    assert reason in done.jobs[0].reason
+    assert (here.root / "ci/logs" / done.id / "01-train.log").is_file()
+
+
+def test_a_secret_is_given_by_name_and_is_not_written_down(tmp_path: Path) -> None:
+    script = 'test "$TOKEN" = "s3cret-value" && echo it is there'
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": gitlab_of(deploy=script)})
+    done = running.run(here, variables={"TOKEN": "s3cret-value"})
+    assert done.state == "success"
+    record = (here.root / "ci/logs" / done.id / "run.json").read_text()
+    assert "s3cret" not in record
+
+
+def test_a_job_that_runs_too_long_is_ended(tmp_path: Path) -> None:
+    text = gitlab_of(train="echo begun; sleep 60") + "  timeout: 1 s\n"
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": text})
+    done = running.run(here)
+    assert done.exit_code == running.TIMED_OUT
+    assert "ran longer" in done.jobs[0].reason
+    assert done.seconds < 30
+
+
+def test_a_dirty_tree_is_refused_or_left_out(tmp_path: Path) -> None:
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": gitlab_of(lint="test ! -e new.txt")})
+    (here.root / "new.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"1 files are not committed: new\.txt"):
+        running.run(here)
+    assert running.run(here, committed=True).state == "success"
+
+
+def test_stages_that_there_are_not(tmp_path: Path) -> None:
+    here = a_project(tmp_path / "p")
+    with pytest.raises(UsageError, match="did you mean 'train'"):
+        running.run(here, ["trainn"])
+    with pytest.raises(UsageError, match=r"There is no \.github/workflows/pipeline\.yml"):
+        running.run(here, file=".github/workflows/pipeline.yml")
+
+
+def test_a_stage_alone_takes_the_artifacts_of_the_run_before(tmp_path: Path) -> None:
+    here = a_project(tmp_path / "p")
+    assert states(running.run(here, until="train")) == {"lint": "success", "train": "success"}
+    time.sleep(1.1)  # a run is named by its second
+    assert states(running.run(here, ["smoke"])) == {"smoke": "success"}
+
+
+def test_a_cancelled_run_keeps_its_logs_and_ends_with_130(tmp_path: Path) -> None:
+    here = a_project(
+        tmp_path / "p", **{".gitlab-ci.yml": gitlab_of(lint="echo begun; sleep 60", test="true")}
+    )
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("modelyard"), "ci", "run"],
+        cwd=here.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "[lint] begun\n":
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    done = latest(here)
+    assert done is not None
+    assert (done.state, done.exit_code) == ("canceled", 130)
+    assert states(done) == {"lint": "canceled", "test": "skipped"}
+    log = (here.root / "ci/logs" / done.id / "01-lint.log").read_text()
+    assert "begun" in log
+    assert "cancelled" in log
+
+
+WORKFLOW = """\
+name: pipeline
+on: {push: {branches: [main]}, pull_request: }
+jobs:
+  lint:
+    runs-on: ubuntu-24.04
+    steps:
+      - uses: actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683
+      - uses: ./.github/actions/setup
+      - run: echo event=$GITHUB_EVENT_NAME word=$WORD
+        env: {WORD: "${{ vars.WORD }}"}
+      - run: exit 5
+      - run: echo never
+      - run: mkdir out && echo x > out/a
+        if: always()
+      - uses: actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02
+        if: always()
+        with: {name: things, path: out}
+  train:
+    needs: lint
+    runs-on: ubuntu-24.04
+    steps: [{run: "true"}]
+  report:
+    if: github.event_name == 'pull_request'
+    needs: [lint]
+    runs-on: ubuntu-24.04
+    steps: [{run: "true"}]
+"""
+ACTION = """\
+runs:
+  using: composite
+  steps:
+    - uses: actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065
+    - run: echo set up
+      shell: bash
+"""
+
+
+def test_a_workflow_of_the_other_service_runs_by_its_rules(tmp_path: Path) -> None:
+    name = ".github/workflows/pipeline.yml"
+    files = {name: WORKFLOW, ".github/actions/setup/action.yml": ACTION}
+    here = a_project(tmp_path / "p", **files)
+    said: list[str] = []
+    done = running.run(here, file=name, variables={"WORD": "hello"}, say=said.append)
+    assert states(done) == {"lint": "failed", "train": "skipped"}
+    assert done.exit_code == 5
+    assert "[lint] set up" in said
+    assert any("left out: actions/setup-python" in line for line in said)
+    assert "[lint] event=push word=hello" in said
+    assert "[lint] never" not in said
+    assert (here.root / "ci/logs" / done.id / "artifacts/things/out/a").is_file()
+    git.switch(here.root, "feat/x", create=True)
+    time.sleep(1.1)
+    assert list(states(running.run(here, file=name))) == ["lint", "train", "report"]
+
+
+def setting(event: str = "push", branch: str = "main") -> Setting:
+    return Setting(event, branch, "main", "0" * 40)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('$A == "x"', True),
+        ('$A != "x" || $B', False),
+        ('$A == "x" && ($B == null || $B == "")', True),
+        ("$A =~ /^x$/", True),
+        ("$A !~ /y/", True),
+        ("!$B", True),
+        ("github.ref == 'r'", True),
+        ("always() && github.ref != 'q'", True),
+        ("$A == $C", True),
+    ],
+)
+def test_conditions(text: str, wanted: bool) -> None:
+    assert conditions.holds(text, {"A": "x", "C": "x", "github.ref": "r"}.get) is wanted
+
+
+@pytest.mark.parametrize("text", ["contains(a, 'b')", "$A == ", "$A > 1", "($A", '$A "x"'])
+def test_a_condition_that_is_not_understood_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="cannot be read here"):
+        conditions.holds(text, {}.get)
+
+
+def test_rules_decide_which_jobs_there_are() -> None:
+    text = """\
+stages: [a]
+one: {stage: a, script: [x], rules: [{if: '$CI_PIPELINE_SOURCE == "schedule"'}]}
+two: {stage: a, script: [x], rules: [{if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH, when: manual}]}
+"""
+    by_event = {
+        (event, branch): [
+            (job.name, job.manual) for job in gitlab.parse("f", text, setting(event, branch)).jobs
+        ]
+        for event, branch in (("push", "main"), ("push", "x"), ("schedule", "x"))
+    }
+    assert by_event == {
+        ("push", "main"): [("two", True)],
+        ("push", "x"): [],
+        ("schedule", "x"): [("one", False)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "it is no YAML"),
+        ("- a", "it holds no jobs"),
+        ("include: x.yml", "`include` is not understood"),
+        ("a: {script: [x], stage: zzz}", "there is no stage 'zzz'"),
+        ("a: {script: [x], parallel: 3}", "`parallel` is not understood"),
+        ("a: {script: [x], extends: .b}", ".b is extended, and is no job"),
+    ],
+)
+def test_a_pipeline_that_cannot_be_run_here_is_refused(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        gitlab.parse("f", text, setting())
+
+
+def test_a_workflow_that_cannot_be_run_here_is_refused(tmp_path: Path) -> None:
+    text = "on: push\njobs: {a: {strategy: {matrix: {x: [1]}}, steps: []}}"
+    with pytest.raises(UsageError, match="`strategy` is not understood"):
+        github.parse("f", text, setting(), tmp_path)
