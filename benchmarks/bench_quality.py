@@ -131,7 +131,7 @@ def taken(result: dict[str, Any] | None) -> str:
 
 
 def kept(body: dict[str, Any]) -> dict[str, Any]:
-    """The tables of earlier runs under the same conditions: a part of the tables may be measured."""
+    """The tables of earlier runs under the same conditions, so that a part can be measured."""
     path = measure.RESULTS / "quality.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
     same = all(before.get(key) == value for key, value in body.items())
