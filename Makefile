@@ -39,7 +39,7 @@ pictures: setup ## take the README's pictures anew from ./demo-project
 # Two sessions: the unit tests want a machine without a git identity, the journeys one with.
 test: setup lint ## lint, then every test
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile packages/modelyard-serve/tests packages/modelyard/tests
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=40 tests
 
 journeys: setup ## only the tests that run whole commands on real data
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m journey tests

@@ -22,6 +22,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CHURN = ROOT / "examples" / "churn" / "wa_churn.csv"
 WHO = "Ada Example <ada@example.org>"
+LONGEST = (
+    "test_journey_demo.py",
+    "test_interruption.py",
+    "test_journey_image.py",
+    "test_journey_tasks.py",
+    "test_journey_merge.py",
+    "test_deploy_local.py",
+    "test_deploy_ecs.py",
+    "test_journey_ci.py",
+)
+"""Files that take minutes: begun first, so that no worker waits for the other at the end."""
 
 SMALL = {
     "tune.trials": "3",
@@ -114,6 +125,12 @@ class Yard:
         )
         files = [f"{path.relative_to(self.root)} {md5(path)}" for path in kept]
         return (self.git("status", "--porcelain"), self.git("show-ref"), *files)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first. (`--no-loadscope-reorder` lets the order stand.)"""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
 
 def md5(path: Path) -> str:

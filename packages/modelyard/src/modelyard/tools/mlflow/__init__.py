@@ -16,7 +16,7 @@ from modelyard.tools.mlflow.plain import (
 from modelyard.tools.mlflow.preflight import preflight
 from modelyard.tools.mlflow.registry import get_alias, register, set_alias, tag_version, versions
 from modelyard.tools.mlflow.runs import find_runs, log_run, search_runs
-from modelyard.tools.mlflow.store import Store, open_store
+from modelyard.tools.mlflow.store import Store, open_store, prepare
 
 __all__ = [
     "DIGEST_TAG",
@@ -34,6 +34,7 @@ __all__ = [
     "open_store",
     "package_uri",
     "preflight",
+    "prepare",
     "register",
     "search_runs",
     "set_alias",
