@@ -52,8 +52,8 @@ STATUS = {
 CHUNK = 64 * 1024
 MEMBERS = 1000
 """Most gzip members in one body: each costs a copy of what follows it."""
-_MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(/infer|/ready)?$")
-_ID = re.compile(r"^[A-Za-z0-9._:/+=@-]{1,128}$")
+_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/infer|/ready)?")
+_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACE = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _KNOWN = frozenset(ROUTES)
 _NONE: dict[str, str] = {}
@@ -93,7 +93,7 @@ class Front:
         began = time.perf_counter()
         path = environ["PATH_INFO"]
         sent = environ.get("HTTP_X_REQUEST_ID")
-        if sent is None or not _ID.match(sent):
+        if sent is None or not _ID.fullmatch(sent):
             sent = f"{self._prefix}{next(self._numbers):08x}"
         routed = self._routes.get(path) if environ["REQUEST_METHOD"] == "POST" else None
         if routed is None:
@@ -289,7 +289,7 @@ def _route(path: str) -> str:
     """The route's name for the metrics: what is not known is "other"."""
     if path in _KNOWN:
         return path
-    if match := _MODEL.match(path):
+    if match := _MODEL.fullmatch(path):
         return INFER if match[3] == "/infer" else "/v2/models/{name}"
     return "/docs" if path.startswith("/docs/") else "other"
 
