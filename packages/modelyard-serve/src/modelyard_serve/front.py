@@ -10,10 +10,12 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import threading
 import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +52,9 @@ STATUS = {
     500: "500 Internal Server Error", 503: "503 Service Unavailable",
 }  # fmt: skip
 CHUNK = 64 * 1024
+ALONE = 4096
+"""Bytes of a body from which on it is computed alone. With arrays of many rows numpy lets go of the
+interpreter's lock in every other call, and sixteen threads waiting for it pass a request around."""
 MEMBERS = 1000
 """Most gzip members in one body: each costs a copy of what follows it."""
 _MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/infer|/ready)?")
@@ -57,6 +62,7 @@ _ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACE = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _KNOWN = frozenset(ROUTES)
 _NONE: dict[str, str] = {}
+_AT_ONCE = nullcontext()
 
 
 class Front:
@@ -77,6 +83,7 @@ class Front:
         self._guard = guard
         self.reads = Reads(settings.body_seconds)
         self._board = telemetry.board
+        self._turn = threading.Lock()
         name = _wsgi(served.name)
         versioned = f"/v2/models/{name}/versions/{_wsgi(served.version)}/infer"
         self._routes: dict[str, tuple[str, Dialect, Problem, str]] = {
@@ -115,7 +122,9 @@ class Front:
             accept = environ.get("HTTP_ACCEPT", "")
             if accept == "*/*":
                 accept = ""
-            answer = dialect(self._served, Call(body, kind, parameters, accept, headers, model))
+            call = Call(body, kind, parameters, accept, headers, model)
+            with self._turn if len(body) > ALONE else _AT_ONCE:
+                answer = dialect(self._served, call)
             content, kind, found, extra = answer
         except ServeError as error:
             status, told = error.status, error.detail
