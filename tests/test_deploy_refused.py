@@ -96,10 +96,10 @@ def test_a_log_in_that_fails(world: World, tmp_path: Path) -> None:
 
 
 def test_a_log_in_program_that_is_not_there(world: World) -> None:
-    world.refuse(401, user=_exec("gke-gcloud-auth-plugin"))
+    world.refuse(401, user=_exec("no-such-auth-plugin"))
     said = world.said("deploy", "--env", "staging")
     assert "The program that logs in to the cluster is not installed." in said
-    assert "gke-gcloud-auth-plugin" in said
+    assert "no-such-auth-plugin" in said
 
 
 def test_a_cluster_whose_certificate_nobody_vouches_for(world: World) -> None:
