@@ -18,7 +18,10 @@ from charts import manifests, write
 
 from modelyard.render.chart import CLOUDS
 
+MODULES = Path(__file__).parent.parent / "docs/clouds/terraform"
 ENDS = "the pod of `helm test` ends by itself after seconds"
+ACR, AKS = "azurerm_container_registry", "azurerm_kubernetes_cluster"
+GKE = "google_container_cluster"
 KEPT = {
     "kubernetes": {
         ("CKV_K8S_11", "Deployment.prod.churn"): "a CPU limit throttles, and so makes a p99 long",
@@ -26,6 +29,36 @@ KEPT = {
         ("CKV_K8S_11", "Pod.prod.churn-test"): f"as for the Deployment; {ENDS}",
         ("CKV_K8S_8", "Pod.prod.churn-test"): ENDS,
         ("CKV_K8S_9", "Pod.prod.churn-test"): f"it asks, and nobody asks it; {ENDS}",
+    },
+    "terraform": {
+        **dict.fromkeys(
+            [
+                (f"CKV_AZURE_{number}", f"{ACR}.models")
+                for number in (139, 163, 164, 165, 166, 167, 233, 237)
+            ],
+            "of the registry's Premium tier, at ten times the price; access is by role alone",
+        ),
+        ("CKV_AZURE_4", f"{AKS}.models"): "wants a workspace, which costs; the platform has one",
+        ("CKV_AZURE_6", f"{AKS}.models"): "api_cidrs, which may not be the whole Internet",
+        ("CKV_AZURE_115", f"{AKS}.models"): "a hosted pipeline comes from outside; api_cidrs",
+        ("CKV_AZURE_117", f"{AKS}.models"): "the hosts encrypt, with Azure's keys",
+        ("CKV_AZURE_172", f"{AKS}.models"): "the server mounts nothing of a key vault",
+        ("CKV_AZURE_226", f"{AKS}.models"): "the size that suffices has no disk of its own",
+        ("CKV_AZURE_232", f"{AKS}.models"): "two nodes in all; a second pool would double them",
+        ("CKV_AWS_91", "aws_lb.endpoint"): "wants a bucket; the server's log has every request",
+        ("CKV_AWS_136", "aws_ecr_repository.model"): "encrypted with the registry's own key",
+        ("CKV_AWS_158", "aws_cloudwatch_log_group.server"): "encrypted with the service's own key",
+        ("CKV2_AWS_5", "aws_security_group.tasks"): "`modelyard deploy` gives it to the service",
+        **dict.fromkeys(
+            [(f"CKV_AWS_{number}", "aws_iam_policy_document.key") for number in (109, 111, 356)],
+            "the policy of a key: without its own account nobody could ever change it again",
+        ),
+        ("CKV_GCP_12", f"{GKE}.models"): "Autopilot has Dataplane V2, which enforces policies",
+        ("CKV_GCP_61", f"{GKE}.models"): "the network is not this module's",
+        ("CKV_GCP_65", f"{GKE}.models"): "wants a Workspace domain; rights are by RoleBinding",
+        ("CKV_GCP_66", f"{GKE}.models"): "the deploy compares the digest with what was judged",
+        ("CKV_GCP_69", f"{GKE}.models"): "Autopilot always has it",
+        ("CKV_GCP_84", "google_artifact_registry_repository.models"): "Google's own keys",
     },
 }
 CARELESS = """
@@ -53,7 +86,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         (folder / f"{case}.yaml").write_text(yaml.safe_dump_all(manifests(helm, chart, *more)))
     (folder / "careless.yaml").write_text(CARELESS)
     done = subprocess.run(
-        [kube_tools.checkov(), "--directory", folder, "--framework", "kubernetes",
+        [kube_tools.checkov(), "--directory", folder, "--directory", MODULES,
+         "--framework", "kubernetes", "terraform",
          "--skip-download", "--quiet", "--compact", "--output", "json"],
         capture_output=True, text=True,
     )  # fmt: skip

@@ -26,6 +26,12 @@ resource "google_container_cluster" "models" {
 
   ip_allocation_policy {}
 
+  master_auth {
+    client_certificate_config {
+      issue_client_certificate = false
+    }
+  }
+
   private_cluster_config {
     enable_private_nodes = true
   }
