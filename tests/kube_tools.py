@@ -6,6 +6,7 @@ rendered alike by both generations of Helm.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
@@ -97,18 +98,22 @@ def _environment(name: str) -> Path:
     lock = Path(__file__).with_name(name)
     found = CACHE / f"python-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
     python = found / "bin/python"
-    if (found / "whole").is_file():
-        return python
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(found)], check=True)
-    # uv, where this environment has it, is five times as fast as pip.
-    uv = Path(sys.executable).with_name("uv")
-    command = (
-        [str(uv), "pip", "install", "--quiet", "--python", str(python)]
-        if uv.is_file()
-        else [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    )
-    subprocess.run([*command, "--require-hashes", "-r", str(lock)], check=True)
-    (found / "whole").touch()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # Two processes of one test session may want it at the same moment: the second one waits.
+    with (CACHE / f".{found.name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if (found / "whole").is_file():
+            return python
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(found)], check=True)
+        # uv, where this environment has it, is five times as fast as pip.
+        uv = Path(sys.executable).with_name("uv")
+        command = (
+            [str(uv), "pip", "install", "--quiet", "--python", str(python)]
+            if uv.is_file()
+            else [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        )
+        subprocess.run([*command, "--require-hashes", "-r", str(lock)], check=True)
+        (found / "whole").touch()
     return python
 
 
