@@ -7,6 +7,7 @@ each with its reason; an entry that nothing needs any more fails, too.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         more = () if case == "default" else ("-f", chart / name)
         (folder / f"{case}.yaml").write_text(yaml.safe_dump_all(manifests(helm, chart, *more)))
     (folder / "careless.yaml").write_text(CARELESS)
+    shutil.copytree(MODULES, folder / "modules")
     done = subprocess.run(
-        [kube_tools.checkov(), "--directory", folder, "--directory", MODULES,
+        [kube_tools.checkov(), "--directory", folder,
          "--framework", "kubernetes", "terraform",
          "--skip-download", "--quiet", "--compact", "--output", "json"],
         capture_output=True, text=True,
