@@ -54,5 +54,5 @@ mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io \
   "$suite" "$work/base.tar"
 "$engine" import \
   --change 'ENV PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-  --change 'ENTRYPOINT ["entrypoint"]' --change 'EXPOSE 5432' --change 'STOPSIGNAL SIGINT' \
+  --change 'ENTRYPOINT ["entrypoint"]' --change 'EXPOSE 5432' \
   --change 'VOLUME /var/lib/postgresql/data' "$work/base.tar" "$image" >/dev/null

@@ -41,7 +41,7 @@ _ADVICE: tuple[tuple[frozenset[str], str], ...] = (
         LOST,
     ),
     (
-        frozenset({"RemoteMissingDepsError"}),
+        frozenset({"RemoteMissingDepsError", "ImportError", "ModuleNotFoundError"}),
         "modelyard doctor, which names what to install for this remote",
     ),
     (
