@@ -36,7 +36,7 @@ def chart(name: str, axes: tuple[str, str], here: Points, before: Points) -> str
     said = " · ".join(label for label, _, _ in drawn if label)
     colours = ", ".join(colour for _, colour, _ in drawn)
     theme = (
-        f'{{"theme": "base", "themeVariables": {{"xyChart": {{"plotColorPalette": "{colours}"}}}}}}'
+        f'{{"themeVariables": {{"xyChart": {{"plotColorPalette": "{colours}"}}}}}}'
     )
     low, high = min(x for x, _ in here), max(x for x, _ in here)
     if low == high:
