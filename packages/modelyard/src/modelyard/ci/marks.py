@@ -35,9 +35,7 @@ def chart(name: str, axes: tuple[str, str], here: Points, before: Points) -> str
         drawn.insert(0, ("", DIAGONAL, ((0.0, 0.0), (1.0, 1.0))))
     said = " · ".join(label for label, _, _ in drawn if label)
     colours = ", ".join(colour for _, colour, _ in drawn)
-    theme = (
-        f'{{"themeVariables": {{"xyChart": {{"plotColorPalette": "{colours}"}}}}}}'
-    )
+    theme = f'{{"themeVariables": {{"xyChart": {{"plotColorPalette": "{colours}"}}}}}}'
     low, high = min(x for x, _ in here), max(x for x, _ in here)
     if low == high:
         low, high = 0.0, 1.0
