@@ -219,6 +219,20 @@ def project(released: Yard, tmp_path: Path) -> Yard:
 
 
 @pytest.fixture
+def unreleased(project: Yard) -> Yard:
+    """A project before its first release. What the stages gave is in DVC's cache."""
+    project.git("tag", "--delete", "model/v1")
+    project.git("reset", "--quiet", "--hard", "HEAD^")
+    for name in ("mlflow.db", "mlflow.db-shm", "mlflow.db-wal"):
+        (project.root / name).unlink(missing_ok=True)
+    for name in ("mlartifacts", ".modelyard"):
+        shutil.rmtree(project.root / name)
+    shutil.rmtree(project.root / ".dvc-store")
+    assert not (project.root / "records").exists()
+    return project
+
+
+@pytest.fixture
 def project_of_two(grown: Yard, tmp_path: Path) -> Yard:
     """A copy of the project with two releases."""
     return grown.copy(tmp_path / "churn")

@@ -113,6 +113,8 @@ def test_the_report_says_what_a_branch_changes(project_of_two: Any) -> None:
     assert "1,000 → 1,400 rows: " in text
     assert "### Parameters: unchanged" in text
     assert "![roc](ci-plots/roc.png)" in text
+    assert "xychart-beta" in (yard.root / "reports/ci-plots/roc.md").read_text()
+    assert "\n```text\nroc_auc" in text
     assert (yard.root / "reports/ci-plots/roc.png").read_bytes().startswith(b"\x89PNG")
     assert "not posted: neither GitHub nor GitLab" in yard.cli("ci", "comment").stdout
     assert "There is no branch" in yard.cli("ci", "report", "--base", "nowhere", code=2).stderr

@@ -213,7 +213,7 @@ def run(
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_bytes(path, text.encode())
         here = project.load(here.root)
-        preflight.check(here)
+        preflight.check(here, release=release)
         merging = git.is_merging(here.root)
         origin = lineages.collect(here)
         if force:

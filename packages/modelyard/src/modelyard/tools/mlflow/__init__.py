@@ -4,6 +4,7 @@ Plain values go in and come out. Importing this package is cheap: MLflow itself 
 `open_store` (see vendor.py), so that light commands never pay for it.
 """
 
+from modelyard.tools.mlflow.location import without_password
 from modelyard.tools.mlflow.packages import download_package, log_package, package_uri
 from modelyard.tools.mlflow.plain import (
     DIGEST_TAG,
@@ -40,4 +41,5 @@ __all__ = [
     "set_alias",
     "tag_version",
     "versions",
+    "without_password",
 ]

@@ -21,6 +21,7 @@ from typing import Any
 
 from modelyard.errors import ToolFailed
 from modelyard.tools.mlflow.location import SQLITE, sqlite_file
+from modelyard.tools.mlflow.preflight import preflight
 from modelyard.tools.mlflow.vendor import load
 
 ARTIFACTS = "mlartifacts"
@@ -77,6 +78,7 @@ def open_store(root: Path, uri: str, experiment: str) -> Store:
     root = root.resolve()
     database = sqlite_file(root, uri)
     if database is None:
+        preflight(root, uri)  # one that has died meanwhile: MLflow would try again for minutes
         with _talk(root, uri) as client:
             return Store(uri, root, experiment, _experiment_id(client, experiment))
     uri = f"{SQLITE}{database}"
