@@ -27,6 +27,8 @@ def test_lint_finds_what_is_wrong(project: Any) -> None:
     assert "CODEOWNERS" in project.cli("sync", "--check", code=1).stdout
     assert "modelyard sync" in project.cli("lint", code=1).stdout
     project.cli("sync")
+    project.cli("chart")  # Helm's templates are not YAML before they are rendered
+    project.git("add", "--all")
     assert "✗" not in project.cli("lint").stdout
     (project.root / "records/gate.json").write_text('{"passed": 1}\n')
     (project.root / "notes.yml").write_text("a: [\n")
@@ -48,6 +50,9 @@ def test_test_checks_the_package_the_data_and_a_persons_tests(project: Any) -> N
     assert "1,000 rows fit records/schema.json" in said
     suites = ET.parse(project.root / "ci/junit.xml").getroot()
     assert [suite.get("name") for suite in suites] == ["modelyard", "pytest"]
+    mine.write_text("import nothing_of_this_name\n")
+    said = project.cli("test", "--junit", "ci/junit.xml", code=1).stdout
+    assert "pytest ended with code 2" in said
     mine.write_text("def test_it():\n    assert False\n")
     graph = project.root / "package/model.onnx"
     content = graph.read_bytes()

@@ -117,6 +117,12 @@ def test_budgets(text: str | None, seconds: float | None) -> None:
     assert project.budget_seconds(text) == seconds
 
 
+@pytest.mark.parametrize("text", ["5min", "1.2.3s", "-3s", "", "soon"])
+def test_what_is_no_time_is_said(text: str) -> None:
+    with pytest.raises(UsageError, match="is no time"):
+        project.budget_seconds(text)
+
+
 def test_the_schema_refuses_what_the_loader_refuses() -> None:
     schema = project.json_schema()
     assert json.dumps(schema)

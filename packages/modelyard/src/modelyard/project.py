@@ -235,7 +235,14 @@ def budget_seconds(text: str | None) -> float | None:
     """Read a budget such as `60s`, `10m`, `1h` or `45`; None stays None."""
     if text is None:
         return None
-    number, unit = re.fullmatch(r"([\d.]+)\s*([smh]?)", text.strip()).groups()  # type: ignore[union-attr]
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if found is None:
+        raise UsageError(
+            f"{text!r} is no time.",
+            why="A time is a number and s, m or h; a number alone is seconds.",
+            next_step="give it as 90s, 5m or 1h",
+        )
+    number, unit = found.groups()
     return float(number) * {"": 1, "s": 1, "m": 60, "h": 3600}[unit]
 
 

@@ -117,7 +117,8 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 takes=("train",),
                 remote=True,
                 environment=name,
-                approval=place > 0 and place == len(ci.environments) - 1,
+                approval=place == len(ci.environments) - 1
+                and (place > 0 or name.startswith("prod")),
                 main=True,
             )
         )

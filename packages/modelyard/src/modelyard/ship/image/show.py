@@ -11,8 +11,8 @@ from typing import Any
 from modelyard.project import Project
 from modelyard.records import ImageCheckRecord
 from modelyard.ship.image import run, verify
-from modelyard.tools import engine as engines
 from modelyard.tools import browser
+from modelyard.tools import engine as engines
 
 FOLDER = "m3-packaging"
 PICTURE = "page.png"
