@@ -7,6 +7,7 @@ that is not a POST to a predict route goes on to Flask.
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import re
@@ -61,6 +62,8 @@ _MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/infer|/ready)?")
 _ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACE = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _KNOWN = frozenset(ROUTES)
+WITH_BODY = frozenset({"/v1/explain", "/v1/what-if"})
+"""Flask's routes that read a body: it is read here, where those who stall are let go."""
 _NONE: dict[str, str] = {}
 _AT_ONCE = nullcontext()
 
@@ -159,6 +162,11 @@ class Front:
         try:
             if self._guard.active:
                 self._guard.check(environ, path)
+            if path in WITH_BODY and environ["REQUEST_METHOD"] == "POST":
+                body = self._body(environ)
+                environ.pop("HTTP_CONTENT_ENCODING", None)
+                environ["wsgi.input"] = io.BytesIO(body)
+                environ["CONTENT_LENGTH"] = str(len(body))
             found = list(self._inner(environ, started))
         except ServeError as error:
             content, kind = problem_of(path)(error)

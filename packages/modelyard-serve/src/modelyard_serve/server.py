@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from granian.log import LogLevels
 from modelyard_serve.contract import Manifest, read_manifest, read_reference
 from modelyard_serve.errors import ServeError, SettingsError
 from modelyard_serve.settings import Settings
+from modelyard_serve.silence import sockets
 from modelyard_serve.telemetry.board import Board
 from modelyard_serve.telemetry.layout import Layout
 from modelyard_serve.telemetry.log import Log, every
@@ -177,13 +179,13 @@ def _load(package: Path, settings: Settings, board: Board, worker: int) -> WSGIA
 
 def _watch(board: Board, port: int, parent: int, done: list[str], reads: Reads) -> None:
     """In a worker: close the door when the server ends, let go of who stalls, outlive no parent."""
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
     if reads.overdue():
         reads.end_silent(port)
     if board.closing and not done:
         done.append("closed")
         _take_no_more(port)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _take_no_more(port: int) -> None:
@@ -193,19 +195,13 @@ def _take_no_more(port: int) -> None:
     in them. So a filter drops every packet for the listener (SO_ATTACH_FILTER, Linux): what is in
     the queue is accepted and answered, and a new client is refused when the socket is closed.
     """
-    descriptors = Path("/proc/self/fd")
-    if not descriptors.is_dir():
-        return
     drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
     program = struct.pack("HL", 1, ctypes.addressof(drop))
-    for entry in list(descriptors.iterdir()):
-        try:
-            with socket.socket(fileno=os.dup(int(entry.name))) as found:
-                listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-                if listens and found.getsockname()[1] == port:
-                    found.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-        except OSError:
-            continue  # no socket, or a kernel without filters: closing must do
+    for found in sockets():
+        with suppress(OSError, IndexError, TypeError):  # without filters closing must do
+            listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listens and found.getsockname()[1] == port:
+                found.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def _greet(log: Log, manifest: Manifest, settings: Settings) -> None:
