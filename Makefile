@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo-project
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' packages/modelyard/pyproject.toml)
 CI_NPM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelyard-ci/npm
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup ci-tools workflows report-ci dist run record pictures test journeys e2e-kubernetes lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
+.PHONY: help setup ci-tools workflows report-ci dist docs-dist demo-image demo-image-push run record pictures test journeys e2e-kubernetes lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,7 +40,7 @@ pictures: setup ## take the README's pictures anew from ./demo-project
 # Two sessions: the unit tests want a machine without a git identity, the journeys one with.
 test: setup lint ## lint, then every test
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile packages/modelyard-serve/tests packages/modelyard/tests
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=40 tests
 
 journeys: setup ## only the tests that run whole commands on real data
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m journey tests
@@ -81,6 +82,19 @@ dist: setup ## build the wheels
 	@$(BIN)/uv build --quiet --wheel --no-build-isolation --offline --python $(BIN)/python --out-dir dist packages/modelyard
 	@ls dist
 
+docs-dist: docs-check ## pack the documentation of this version
+	@mkdir -p dist-docs
+	@tar --sort=name --mtime='1980-01-01 UTC' --owner=0 --group=0 --numeric-owner --exclude='*.py' --exclude=__pycache__ \
+	  -cf - README.md CONTRIBUTING.md LICENSE docs | gzip -n > dist-docs/modelyard-docs-$(VERSION).tar.gz
+	@ls -l dist-docs
+
+demo-image: setup ## the demonstration's image, verified, in dist-image/ (builds ./demo-project if need be; wants Docker)
+	@test -f $(DEMO)/records/image.json || $(MAKE) --no-print-directory run
+	@PATH="$(abspath $(BIN)):$$PATH" .ci/demo_image save $(DEMO) dist-image
+
+demo-image-push: ## push dist-image/ as REPOSITORY:vVERSION; login by REGISTRY_USER and REGISTRY_TOKEN
+	@.ci/demo_image push dist-image "$(REPOSITORY)" v$(VERSION)
+
 lock: setup ## resolve requirements.lock anew
 	@$(BIN)/python tests/declared.py | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --output-file requirements.lock -
@@ -101,4 +115,4 @@ bench-quality: setup ## searches of 60 s against FLAML, Optuna and a grid (an ho
 	@$(BIN)/python benchmarks/bench_quality.py
 
 clean: ## remove what the verbs made
-	rm -rf $(VENV) $(DEMO) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) dist dist-docs dist-image .pytest_cache .mypy_cache .ruff_cache .hypothesis

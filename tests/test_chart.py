@@ -12,30 +12,11 @@ from typing import Any
 import kube_tools
 import pytest
 import yaml
+from charts import IMAGE, MODEL, manifests, run, write
 
-from modelyard.render.chart import CLOUDS, chart_files, cloud_files, environment_files
+from modelyard.render.chart import CLOUDS
 
 HERE = Path(__file__).parent
-DIGEST = "sha256:" + "a" * 64
-IMAGE = ("--set", f"image.repository=registry.example.com/team/churn,image.digest={DIGEST}")
-MODEL = ("--set", f"model.version=v3,model.packageDigest={'b' * 64}")
-EVERYTHING = {
-    "autoscaling": {"enabled": True},
-    "ingress": {"enabled": True, "hosts": [{"host": "churn.example.com"}]},
-    "gateway": {
-        "enabled": True,
-        "parentRefs": [{"name": "gateway"}],
-        "hostnames": ["a.example.com"],
-    },
-    "monitoring": {"enabled": True, "dashboard": {"enabled": True}},
-    "networkPolicy": {"allowNamespaces": ["ingress-nginx", "monitoring"]},
-    "server": {"apiKeysSecret": "keys", "predictionLog": {"enabled": True, "mask": ["name"]}},
-    "canary": {
-        "enabled": True,
-        "image": {"repository": "registry.example.com/team/churn", "digest": "sha256:" + "c" * 64},
-        "model": {"version": "v4", "packageDigest": "d" * 64},
-    },
-}
 RECOMMENDED = ("name", "instance", "version", "component", "part-of", "managed-by")
 
 
@@ -48,26 +29,7 @@ def helm() -> Path:
 @pytest.fixture(scope="session")
 def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The chart of a project called churn."""
-    folder = tmp_path_factory.mktemp("charts") / "churn"
-    made = {**chart_files("churn"), **environment_files("churn"), **cloud_files("churn")}
-    for name, text in made.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    (folder / "everything.yaml").write_text(yaml.safe_dump(EVERYTHING))
-    return folder
-
-
-def run(helm: Path, *words: str | Path, code: int = 0) -> str:
-    """Run helm; returns both streams."""
-    done = subprocess.run([helm, *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == code, done.stderr + done.stdout
-    return done.stdout + done.stderr
-
-
-def manifests(helm: Path, chart: Path, *words: str | Path) -> list[dict[str, Any]]:
-    """What the chart is rendered to."""
-    text = run(helm, "template", "churn", chart, "-n", "prod", *IMAGE, *MODEL, *words)
-    return [entry for entry in yaml.safe_load_all(text) if entry]
+    return write(tmp_path_factory.mktemp("charts") / "churn")
 
 
 def builtin(version: str) -> bool:
@@ -100,7 +62,7 @@ def test_lint_and_package(helm: Path, chart: Path, tmp_path: Path) -> None:
     for values in ("values-staging.yaml", "values-production.yaml", "everything.yaml"):
         run(helm, "lint", "--strict", chart, *IMAGE, "-f", chart / values)
     run(helm, "package", chart, "-d", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.0.0.tgz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.1.0.tgz"]
 
 
 @pytest.mark.parametrize("version", ["1.25", "1.31", "1.37"])

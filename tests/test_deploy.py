@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import kube_tools
+import msgspec
 import pytest
+
+from modelyard.records import ImageRecord
 
 BUILT = {"reference": "churn:1", "image_id": "sha256:" + "1" * 64}
 
@@ -71,6 +74,18 @@ def test_an_image_of_another_package(world: Any) -> None:
     done = world.cli("deploy", "--env", "staging", code=3)
     assert "not the one that the gate judged" in done.stderr
     assert "modelyard image build" in done.stderr
+
+
+def test_after_a_rollback_the_champions_earlier_image_is_taken(world: Any) -> None:
+    digest = world.record("champion")["package_digest"]
+    empty: dict[Any, Any] = {str: "", int: 0, bool: False}
+    fields = msgspec.structs.fields(ImageRecord)
+    blank = {field.name: empty.get(field.type, ()) for field in fields if field.required}
+    lines = [json.dumps({**blank, **BUILT, "package_digest": d}) for d in (digest, "f" * 64)]
+    (world.root / "records/images.jsonl").write_text("\n".join(lines) + "\n")
+    record(world, package_digest="f" * 64)
+    # It gets as far as the cluster, which is not there.
+    assert "There is no cluster" in world.cli("deploy", "--env", "staging", code=1).stderr
 
 
 def test_no_image(world: Any) -> None:

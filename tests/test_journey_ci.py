@@ -27,6 +27,8 @@ def test_lint_finds_what_is_wrong(project: Any) -> None:
     assert "CODEOWNERS" in project.cli("sync", "--check", code=1).stdout
     assert "modelyard sync" in project.cli("lint", code=1).stdout
     project.cli("sync")
+    project.cli("chart")  # Helm's templates are not YAML before they are rendered
+    project.git("add", "--all")
     assert "✗" not in project.cli("lint").stdout
     (project.root / "records/gate.json").write_text('{"passed": 1}\n')
     (project.root / "notes.yml").write_text("a: [\n")
@@ -48,6 +50,9 @@ def test_test_checks_the_package_the_data_and_a_persons_tests(project: Any) -> N
     assert "1,000 rows fit records/schema.json" in said
     suites = ET.parse(project.root / "ci/junit.xml").getroot()
     assert [suite.get("name") for suite in suites] == ["modelyard", "pytest"]
+    mine.write_text("import nothing_of_this_name\n")
+    said = project.cli("test", "--junit", "ci/junit.xml", code=1).stdout
+    assert "pytest ended with code 2" in said
     mine.write_text("def test_it():\n    assert False\n")
     graph = project.root / "package/model.onnx"
     content = graph.read_bytes()
@@ -113,6 +118,8 @@ def test_the_report_says_what_a_branch_changes(project_of_two: Any) -> None:
     assert "1,000 → 1,400 rows: " in text
     assert "### Parameters: unchanged" in text
     assert "![roc](ci-plots/roc.png)" in text
+    assert "xychart-beta" in (yard.root / "reports/ci-plots/roc.md").read_text()
+    assert "\n```text\nroc_auc" in text
     assert (yard.root / "reports/ci-plots/roc.png").read_bytes().startswith(b"\x89PNG")
     assert "not posted: neither GitHub nor GitLab" in yard.cli("ci", "comment").stdout
     assert "There is no branch" in yard.cli("ci", "report", "--base", "nowhere", code=2).stderr

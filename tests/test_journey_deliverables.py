@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -89,6 +92,59 @@ def test_a_damaged_bundle_is_refused(project: Any, tmp_path: Path) -> None:
         changed.write_bytes(body)
         assert "damaged" in project.cli("bundle", "verify", changed, code=4).stderr
     assert "There is no file" in project.cli("bundle", "verify", tmp_path / "no.zip", code=2).stderr
+
+
+def test_whoever_has_only_the_zip_gets_the_same_model(project: Any, tmp_path: Path) -> None:
+    """The README's own commands, in a new environment; MODELYARD_REBUILD=pip installs as it says.
+
+    Otherwise uv installs the same files from the same lock, out of its cache: seconds, not minutes.
+    """
+    place = tmp_path / "elsewhere"
+    (place / "unzipped").mkdir(parents=True)
+    project.cli("bundle", "-o", place / "churn.zip", "--data", "current")
+    shutil.unpack_archive(place / "churn.zip", place / "unzipped")
+    readme = (place / "unzipped/README.md").read_text(encoding="utf-8")
+    commands = readme.split("```")[1].strip().splitlines()
+    assert commands[0] == "python3 -m venv venv"
+    pip, uv = "venv/bin/python -m pip install", Path(sys.executable).with_name("uv")
+    if os.environ.get("MODELYARD_REBUILD") != "pip":
+        assert [pip in command for command in commands].count(True) == 1
+        if not uv.is_file():
+            pytest.skip("needs uv, or MODELYARD_REBUILD=pip (a minute and a half)")
+        commands = [
+            line.replace(pip, f"{uv} pip install --python venv/bin/python") for line in commands
+        ]
+    # Nothing of this environment is on the way: one program, python3, and those of the system.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    base = Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+    (programs / "python3").write_text(f'#!/bin/sh\nexec {base} "$@"\n')
+    (programs / "python3").chmod(0o755)
+    world = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    world["PATH"] = f"{programs}:/usr/bin:/bin"
+    seconds = {}
+    for number in range(len(commands)):
+        # Each in the shell that a person types them into: `cd` counts for those that follow.
+        moved = " && ".join(line for line in commands[:number] if line.startswith("cd "))
+        line = " && ".join(part for part in (moved, commands[number]) if part)
+        started = time.monotonic()
+        done = subprocess.run(
+            ["bash", "-ec", line], cwd=place / "unzipped", env=world, capture_output=True, text=True
+        )
+        seconds[commands[number].replace(str(uv), "uv")] = time.monotonic() - started
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    for line, took in seconds.items():
+        print(f"{took:6.1f} s  {line}")
+    said = done.stdout
+    assert said.count("✓") == 2
+    assert f"{len(json.loads(project.metrics))} figures are equal" in said
+    assert project.record("pack")["model_digest"][:16] in said
+    at = "import modelyard, modelyard_serve; print(modelyard.__file__, modelyard_serve.__file__)"
+    where = subprocess.run(
+        [place / "unzipped/venv/bin/python", "-c", at], env=world, capture_output=True, text=True
+    ).stdout.split()
+    assert len(where) == 2
+    assert all(path.startswith(str(place / "unzipped/venv/")) for path in where)
 
 
 def test_data_that_is_nowhere_is_said_and_no_zip_is_left(project_of_two: Any) -> None:

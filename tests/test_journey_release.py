@@ -16,20 +16,6 @@ from modelyard.registry import champion
 pytestmark = pytest.mark.journey
 
 
-@pytest.fixture
-def unreleased(project: Any) -> Any:
-    """A project before its first release. What the stages gave is in DVC's cache."""
-    project.git("tag", "--delete", "model/v1")
-    project.git("reset", "--quiet", "--hard", "HEAD^")
-    for name in ("mlflow.db", "mlflow.db-shm", "mlflow.db-wal"):
-        (project.root / name).unlink(missing_ok=True)
-    for name in ("mlartifacts", ".modelyard"):
-        shutil.rmtree(project.root / name)
-    shutil.rmtree(project.root / ".dvc-store")
-    assert not (project.root / "records").exists()
-    return project
-
-
 def clone(project: Any, to: Path) -> Any:
     """A fresh clone whose default remote is the folder that the project pushes to."""
     project.git("clone", "--quiet", project.root, to)

@@ -18,7 +18,16 @@ def sealed(trace: Path, *command: str, cwd: Path) -> subprocess.CompletedProcess
     """Run a command without a network, noting every attempt to connect."""
     return subprocess.run(
         [
-            *("strace", "-f", "-qq", "-e", "trace=connect,sendto", "-o", str(trace)),
+            *(
+                "strace",
+                "-f",
+                "--seccomp-bpf",
+                "-qq",
+                "-e",
+                "trace=connect,sendto",
+                "-o",
+                str(trace),
+            ),
             *("unshare", "--net", *command),
         ],
         cwd=cwd,

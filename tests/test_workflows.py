@@ -112,6 +112,36 @@ def test_scripts_are_shell(tree: Path) -> None:
                 assert run("bash", "-n", "-c", step["run"], cwd=tree).returncode == 0
 
 
+def test_this_repositorys_own_scripts_are_shell() -> None:
+    for path in (HOME / ".ci/run", HOME / ".ci/demo_image", *HOME.glob("tests/*.sh")):
+        assert run("bash", "-n", path, cwd=HOME).returncode == 0, path
+
+
+def test_a_release_calls_verbs_that_there_are_and_builds_hold_no_key() -> None:
+    verbs = set(re.findall(r"^([a-z-]+):", (HOME / "Makefile").read_text(), re.MULTILINE))
+    hub = yaml.safe_load((HOME / ".github/workflows/release.yml").read_text())["jobs"]
+    lab = yaml.safe_load((HOME / ".gitlab-ci.yml").read_text())
+    steps = [step.get("run", "") for job in hub.values() for step in job["steps"]]
+    scripts = [
+        line for job in lab.values() if isinstance(job, dict) for line in job.get("script", ())
+    ]
+    for said in (steps, scripts):
+        called = {verb for line in said for verb in re.findall(r"\bmake ([a-z-]+)", line)}
+        assert {"dist", "docs-dist", "demo-image", "demo-image-push"} <= called <= verbs
+    for name, job in hub.items():
+        writes = [right for right, kind in job["permissions"].items() if kind == "write"]
+        builds = any(step.get("run") in ("make dist", "make demo-image") for step in job["steps"])
+        assert not (builds and writes), name
+    assert hub["publish-image"]["permissions"] == {"contents": "read", "packages": "write"}
+
+
+def test_a_project_without_an_image_is_said(tmp_path: Path) -> None:
+    done = run(HOME / ".ci/demo_image", "save", tmp_path, tmp_path / "dist-image", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "has no image" in done.stdout
+    assert not (tmp_path / "dist-image").exists()
+
+
 # --- the services' own runners -------------------------------------------------------------------
 
 STAGES = ("lint", "test", "data", "train")

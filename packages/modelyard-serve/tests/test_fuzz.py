@@ -15,7 +15,7 @@ import bodies
 import pytest
 from bodies import Sent
 from handmade import ROW, write_package
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from running import resident
 from wsgi import Reply, call
@@ -123,6 +123,7 @@ def test_hostile_bodies(route: str, target: Target) -> None:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
+@example(method="GET", path="/", headers={"X-Request-ID": "0\n"})
 @given(
     method=st.sampled_from(("GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW")),
     path=st.sampled_from(("/", "/v1/", "/v2/models/", "/v2/models/flights", "/page/", "/docs", "/"))

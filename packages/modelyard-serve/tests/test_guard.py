@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from handmade import ROW
@@ -226,3 +229,32 @@ def test_the_answers_of_a_guarded_server(package: Path, keys: Path) -> None:
     assert json.loads(statuses[-1].body)["title"] == "Too many requests"
     schemes = json.loads(call(app, "GET", "/openapi.json", b"", {"X-API-Key": "second key"}).body)
     assert set(schemes["components"]["securitySchemes"])
+
+
+class Pausing(dict[str, tuple[float, float]]):
+    """Buckets that let the other threads run between a reading and the writing."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = super().get(key, default)
+        time.sleep(0.0002)
+        return found
+
+
+def test_the_limit_is_exact_under_threads() -> None:
+    rate, threads, asked = 40.0, 16, 20
+    guard = Guard(Settings(rate_limit=rate))
+    guard._buckets = Pausing()
+
+    def ask(_: int) -> int:
+        passed = 0
+        for _ in range(asked):
+            with suppress(TooManyError):
+                guard.check({"REMOTE_ADDR": "10.0.0.1"}, PATH)
+                passed += 1
+        return passed
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(threads) as pool:
+        passed = sum(pool.map(ask, range(threads)))
+    refilled = rate * (time.monotonic() - began)
+    assert rate <= passed <= rate + refilled < threads * asked

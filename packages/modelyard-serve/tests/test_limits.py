@@ -209,10 +209,12 @@ def test_a_defect_in_the_middle_of_a_stream_is_told(
     assert b"secret" not in reply.body
 
 
-def _stall(port: int, kind: str = "application/json", body: bytes = b"{") -> socket.socket:
+def _stall(
+    port: int, kind: str = "application/json", path: str = "/v1/predict", body: bytes = b"{"
+) -> socket.socket:
     """A client that sends the beginning of a body and no more."""
     client = socket.create_connection(("127.0.0.1", port), timeout=20)
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
     client.sendall(head.encode() + b"Content-Length: 1000\r\n\r\n" + body)
     return client
 
@@ -227,14 +229,41 @@ def test_a_client_that_stalls_stops_nobody(served: Running) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells when data came last")
-@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
-def test_clients_that_stall_are_let_go(start: Start, kind: str) -> None:
-    """More of them than there are threads, on both ways to read a body."""
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("application/json", "/v1/predict"),
+        ("application/x-ndjson", "/v1/predict"),
+        ("application/json", "/v1/explain"),
+    ],
+)
+def test_clients_that_stall_are_let_go(start: Start, kind: str, path: str) -> None:
+    """More of them than there are threads, on every way to read a body."""
     server = start(MODELYARD_BODY_SECONDS="1").ready()
+    (worker,) = server.workers()
+    before = len(list(Path(f"/proc/{worker}/fd").iterdir()))
     with ExitStack() as stack:
-        clients = [stack.enter_context(_stall(server.port, kind)) for _ in range(40)]
+        clients = [stack.enter_context(_stall(server.port, kind, path)) for _ in range(40)]
         server.until(server.is_ready, 30)
         told = clients[0].recv(4000)
         assert told.startswith(b"HTTP/1.1 400 ")
         assert b"nothing came for 1 s" in told
     assert ask(server.port, "GET", "/ping", seconds=5).status == 200
+    server.until(lambda: len(list(Path(f"/proc/{worker}/fd").iterdir())) <= before + 5, 10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells when data came last")
+def test_a_body_that_comes_slowly_but_comes_is_answered(start: Start) -> None:
+    """Its length is not told, and all of it takes longer than anybody may be silent."""
+    server = start(MODELYARD_BODY_SECONDS="1").ready()
+    body = json.dumps({"rows": [ROW]}).encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        step = len(body) // 5 + 1
+        for start_at in range(0, len(body), step):
+            part = body[start_at : start_at + step]
+            client.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            time.sleep(0.4)
+        client.sendall(b"0\r\n\r\n")
+        assert client.recv(4000).startswith(b"HTTP/1.1 200 ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from modelyard.ci import marks
 from modelyard.ci.comment import comment
 from modelyard.ci.proposal import MARKER
 from modelyard.errors import UsageError
+from modelyard.records import Interval
 
 
 class Service:
@@ -167,3 +170,61 @@ def test_a_text_that_is_no_report_is_refused(tmp_path: Path) -> None:
     for name in ("x.md", "y.md"):
         with pytest.raises(UsageError):
             comment(tmp_path / name, {})
+
+
+CURVE = [(0.0, 0.0), (0.0, 0.4), (0.2, 0.4), (0.2, 0.8), (1.0, 1.0)]
+FENCED = re.compile(r"^```(\w+)\n(.*?)\n^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_a_chart_stands_where_a_picture_cannot(service: Service, report: Path) -> None:
+    axes = ("false positive rate", "true positive rate")
+    chart = marks.chart("roc", axes, CURVE, [(0, 0), (1, 1)])
+    (report.parent / "ci-plots/roc.md").write_text(chart + "\n")
+    comment(report, hub(service))
+    body = service.comments[0]["body"]
+    assert "![" not in body
+    assert "artifact `report`" not in body
+    ((kind, content),) = FENCED.findall(body)
+    assert kind == "mermaid"
+    head, name, *rest = content.splitlines()
+    theme = json.loads(head.removeprefix("%%{init: ").removesuffix("}%%"))
+    colours = theme["themeVariables"]["xyChart"]["plotColorPalette"].split(", ")
+    assert name == "xychart-beta"
+    assert rest[:2] == [
+        '    x-axis "false positive rate" 0 --> 1',
+        '    y-axis "true positive rate" 0 --> 1',
+    ]
+    lines = [json.loads(line.strip().removeprefix("line ")) for line in rest[2:]]
+    assert len(lines) == len(colours) == 3, "the diagonal, the base, this branch"
+    assert {len(line) for line in lines} == {marks.PLACES}
+    assert lines[0] == lines[1] == [round(i / 20, 3) for i in range(21)]
+    here = dict(zip(range(21), lines[2], strict=True))
+    assert (here[0], here[4], here[20]) == (0.2, 0.6, 1.0), "the middle of an upright step"
+    assert here[12] == pytest.approx(0.6 + 0.4 * 0.5)
+
+
+def test_a_chart_that_has_no_room_is_named(service: Service, report: Path) -> None:
+    (report.parent / "ci-plots/roc.md").write_text("x" * 60_000)
+    comment(report, hub(service))
+    assert "Plots (roc): in the artifact `report`" in service.comments[0]["body"]
+
+
+def test_intervals_are_drawn_on_one_scale_for_each_metric() -> None:
+    here = {
+        "roc_auc": Interval(value=0.8, low=0.7, high=0.9),
+        "f1": Interval(value=0.5, low=0.5, high=0.5),
+    }
+    before = {"roc_auc": Interval(value=0.7, low=0.6, high=0.8)}
+    said = "\n".join(marks.intervals(("roc_auc", "f1"), here, before))
+    ((kind, content),) = FENCED.findall(said)
+    assert kind == "text"
+    base, now, f1_base, f1_now = content.splitlines()
+    assert base.startswith("roc_auc  base  ├")
+    assert base.endswith("0.6 … 0.9")
+    assert now.startswith("         here  ")
+    assert base.index("●") == now.index("├") < base.index("┤") == now.index("●")
+    assert now.index("┤") == base.index("├") + marks.WIDTH - 1
+    assert f1_base.startswith("f1       base  –")
+    assert f1_now.count("●") == 1
+    nothing = {"f1": Interval(value=float("nan"), low=0, high=1)}
+    assert list(marks.intervals(("f1",), nothing, {})) == []

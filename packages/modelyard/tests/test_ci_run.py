@@ -143,6 +143,18 @@ def test_a_job_that_runs_too_long_is_ended(tmp_path: Path) -> None:
     assert done.seconds < 30
 
 
+def test_a_child_that_does_not_hear_sigterm_is_ended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "GRACE", 1.0)
+    deaf = "(trap '' TERM; exec sleep 60) & echo begun; wait"
+    text = gitlab_of(train=deaf) + "  timeout: 1 s\n"
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": text})
+    done = running.run(here)
+    assert done.exit_code == running.TIMED_OUT
+    assert done.seconds < 30
+
+
 def test_a_dirty_tree_is_refused_or_left_out(tmp_path: Path) -> None:
     here = a_project(tmp_path / "p", **{".gitlab-ci.yml": gitlab_of(lint="test ! -e new.txt")})
     (here.root / "new.txt").write_text("x")

@@ -333,3 +333,37 @@ def test_a_folder_without_dvc_is_said(tmp_path: Path) -> None:
     with pytest.raises(ToolFailed) as caught:
         dvc.status(tmp_path)
     assert "dvc init" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("url", "plugin", "command"),
+    [
+        ("s3://team-dvc/churn", "dvc-s3", "pip install 'modelyard[s3]'"),
+        ("gs://team-dvc", "dvc-gs", "pip install 'modelyard[gs]'"),
+        ("azure://team-dvc", "dvc-azure", "pip install 'modelyard[azure]'"),
+        ("ssh://host/store", "dvc-ssh", "pip install dvc-ssh"),
+        ("webdavs://host/store", "dvc-webdav", "pip install dvc-webdav"),
+        ("https://host/store", None, ""),
+        ("/mnt/store", None, ""),
+    ],
+)
+def test_what_a_remote_needs_beside_dvc(
+    repo: Path, url: str, plugin: str | None, command: str
+) -> None:
+    (repo / ".dvc/config.local").write_text(
+        f"[core]\n    remote = team\n['remote \"team\"']\n    url = {url}\n"
+    )
+    assert dvc.remote_url(repo) == url
+    assert dvc.remote_plugin(repo) == dvc.missing_plugin(repo) == plugin
+    if plugin:
+        assert dvc.install_plugin(plugin) == command
+        with pytest.raises(ToolFailed) as caught:
+            dvc.push(repo)
+        assert plugin in caught.value.why
+        assert caught.value.next_step.startswith("modelyard doctor")
+
+
+def test_without_a_remote_nothing_is_needed(repo: Path) -> None:
+    (repo / ".dvc/config").write_text("[core]\n    analytics = False\n")
+    assert dvc.remote_url(repo) == ""
+    assert dvc.missing_plugin(repo) is None

@@ -107,6 +107,11 @@ def test_undo_of_the_first_commit(tmp_path: Path) -> None:
     assert git.changed_files(tmp_path) == ["a.txt"]
 
 
+def test_a_tags_message_may_begin_with_a_number_sign(repo: Path) -> None:
+    git.tag(repo, "data/v1", "#12: rows of May removed\n\nrows: 3")
+    assert git.tags(repo)[0].message == "#12: rows of May removed\n\nrows: 3"
+
+
 def test_tags_are_ordered_by_number_and_carry_message_and_commit(repo: Path) -> None:
     for number in (1, 2, 10):
         git.tag(repo, f"data/v{number}", f"Version {number}\n\nrows: {number}")

@@ -32,6 +32,26 @@ def make(folder: Path, table: Path, **options: object) -> InitReport:
     return init(folder, table, "churn", stages=line.stages, **options)  # type: ignore[arg-type]
 
 
+def test_a_table_in_the_projects_own_root(tmp_path: Path, table: Path) -> None:
+    made = make(tmp_path / "flat", table, sections={"data": {"path": "t.csv"}})
+    assert (made.root / "t.csv").read_bytes() == table.read_bytes()
+    assert call(made.root, "git", "status", "--porcelain") == ""
+    assert "t.csv.dvc" in call(made.root, "git", "ls-files")
+
+
+def test_in_the_empty_folder_where_one_stands(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "empty"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    place = here.stat().st_ino
+    make(here, table)
+    assert here.stat().st_ino == place  # the same folder: the caller's shell still stands in it
+    assert call(here, "git", "status", "--porcelain") == ""
+    assert (Path.cwd() / "modelyard.yaml").is_file()
+
+
 def call(folder: Path, *command: str) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 

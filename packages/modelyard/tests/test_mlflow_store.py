@@ -9,13 +9,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from modelyard.errors import ToolFailed
-from modelyard.tools.mlflow import RunToLog, log_run, open_store, preflight, search_runs
+from modelyard.tools.mlflow import RunToLog, log_run, open_store, preflight, prepare, search_runs
 from modelyard.tools.mlflow.preflight import known_revisions
 from modelyard.tools.mlflow.vendor import load
 
@@ -122,7 +123,7 @@ def test_a_kill_while_the_store_is_created_leaves_nothing_half(tmp_path: Path) -
     worker.start()
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        part = next(tmp_path.glob(".mlflow.db.*.part"), None)
+        part = next(tmp_path.glob(".modelyard/mlflow.db.*.part"), None)
         if part is not None and part.stat().st_size > 0:
             break
         time.sleep(0.005)
@@ -133,7 +134,20 @@ def test_a_kill_while_the_store_is_created_leaves_nothing_half(tmp_path: Path) -
     preflight(tmp_path, URI)
     open_store(tmp_path, URI, "churn")
     preflight(tmp_path, URI)
-    assert not list(tmp_path.glob(".mlflow.db.*"))
+    assert not list(tmp_path.rglob("*mlflow.db.*.part*"))
+
+
+def test_a_store_that_was_prepared_in_a_thread_is_opened_as_it_is(tmp_path: Path) -> None:
+    thread = threading.Thread(target=prepare, args=(tmp_path, URI))
+    thread.start()
+    thread.join(120)
+    made = (tmp_path / "mlflow.db").stat()
+    assert open_store(tmp_path, URI, "churn").experiment_id
+    assert (tmp_path / "mlflow.db").stat().st_ino == made.st_ino
+    prepare(tmp_path, URI)
+    assert (tmp_path / "mlflow.db").stat().st_ino == made.st_ino
+    prepare(tmp_path / "elsewhere", "http://127.0.0.1:9")  # a server is left alone
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def refused(root: Path, uri: str = URI) -> ToolFailed:

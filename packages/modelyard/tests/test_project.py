@@ -117,6 +117,12 @@ def test_budgets(text: str | None, seconds: float | None) -> None:
     assert project.budget_seconds(text) == seconds
 
 
+@pytest.mark.parametrize("text", ["5min", "1.2.3s", "-3s", "", "soon"])
+def test_what_is_no_time_is_said(text: str) -> None:
+    with pytest.raises(UsageError, match="is no time"):
+        project.budget_seconds(text)
+
+
 def test_the_schema_refuses_what_the_loader_refuses() -> None:
     schema = project.json_schema()
     assert json.dumps(schema)
@@ -126,3 +132,17 @@ def test_the_schema_refuses_what_the_loader_refuses() -> None:
         body = schema["$defs"][section.capitalize() + "Section"]["properties"]
         assert {f"{section}.{name}" for name in body} <= documented
     assert all(key.description for key in keys())
+
+
+DEPLOYED = {"environments": {"staging": {}, "production": {"context": "prod"}}}
+
+
+def test_the_pipelines_deploy_where_there_is_a_section() -> None:
+    for ci, deploy in ((["staging"], DEPLOYED), (["staging"], {}), ([], DEPLOYED)):
+        settings(ci={"environments": ci}, deploy=deploy)
+    with pytest.raises(UsageError) as caught:
+        settings(ci={"environments": ["staging", "prod"]}, deploy=DEPLOYED)
+    assert "ci.environments names 'prod'" in caught.value.what
+    assert "deploy.environments lacks (nearest: 'production')" in caught.value.what
+    with pytest.raises(UsageError, match=r"\(it has staging, production\)"):
+        settings(ci={"environments": ["qa"]}, deploy=DEPLOYED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,15 @@ def make_app(
     # What was made until now lives as long as the process: the collector need not look at it.
     gc.collect()
     gc.freeze()
+    _give_back()
     return app
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system: opening a forest's graph leaves 40 MB behind it."""
+    # glibc alone has it; elsewhere the allocator gives back by itself, or cannot.
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _health(app: Flask, telemetry: Telemetry) -> None:

@@ -15,6 +15,7 @@ package of the old number under `contract/` and leave its test alone (see docs/a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +29,7 @@ GRAPH = "model.onnx"
 GOLDEN = "golden.json"
 REFERENCE = "reference.json"
 MASKS = "masks.msgpack"
+PREDICTION = "prediction"
 
 Kind = Literal["number", "integer", "boolean", "category", "datetime"]
 Task = Literal["binary", "multiclass", "regression"]
@@ -79,6 +81,20 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def width(self) -> int:
         """Columns of the matrix that the graph takes."""
         return sum(feature.width for feature in self.features)
+
+    def names_added(self, taken: Iterable[str] = ()) -> list[str]:
+        """A scored table's new columns: `prediction` and `p_<class>`.
+
+        Each has as many `_` at its end as make it new beside `taken`.
+        """
+        used = set(taken)
+        found = []
+        for name in (PREDICTION, *(f"p_{label}" for label in self.classes)):
+            while name in used:
+                name += "_"
+            used.add(name)
+            found.append(name)
+        return found
 
     def identity(self) -> dict[str, Any]:
         """What makes the model the model: the signature, the decision rule and the files."""

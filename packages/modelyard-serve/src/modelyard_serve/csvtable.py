@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from modelyard_serve.contract import Feature, Manifest
+from modelyard_serve.contract import Feature
 from modelyard_serve.errors import SHOWN, BodyError, InputError, Problem
 
 MISSING_WORDS = frozenset(
@@ -21,7 +21,6 @@ MISSING_WORDS = frozenset(
     | {"\\n"}
 )
 DELIMITERS = ",;\t|"
-PREDICTION = "prediction"
 
 csv.field_size_limit(1024 * 1024)
 
@@ -114,19 +113,6 @@ def write(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> bytes:
     writer.writerow(columns)
     writer.writerows(rows)
     return out.getvalue().encode()
-
-
-def names_added(manifest: Manifest, taken: Iterable[str]) -> list[str]:
-    """`prediction` and `p_<class>`, each with as many `_` as make it new beside `taken`."""
-    used = set(taken)
-    found = []
-    for wanted in (PREDICTION, *(f"p_{name}" for name in manifest.classes)):
-        name = wanted
-        while name in used:
-            name += "_"
-        used.add(name)
-        found.append(name)
-    return found
 
 
 def rows_with(

@@ -7,13 +7,16 @@ that is not a POST to a predict route goes on to Flask.
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import re
+import threading
 import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -50,13 +53,19 @@ STATUS = {
     500: "500 Internal Server Error", 503: "503 Service Unavailable",
 }  # fmt: skip
 CHUNK = 64 * 1024
+ALONE = 4096
+"""Bytes of a body from which on it is computed alone. With arrays of many rows numpy lets go of the
+interpreter's lock in every other call, and sixteen threads waiting for it pass a request around."""
 MEMBERS = 1000
 """Most gzip members in one body: each costs a copy of what follows it."""
-_MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(/infer|/ready)?$")
-_ID = re.compile(r"^[A-Za-z0-9._:/+=@-]{1,128}$")
+_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/infer|/ready)?")
+_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACE = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _KNOWN = frozenset(ROUTES)
+WITH_BODY = frozenset({"/v1/explain", "/v1/what-if"})
+"""Flask's routes that read a body: it is read here, where those who stall are let go."""
 _NONE: dict[str, str] = {}
+_AT_ONCE = nullcontext()
 
 
 class Front:
@@ -77,6 +86,7 @@ class Front:
         self._guard = guard
         self.reads = Reads(settings.body_seconds)
         self._board = telemetry.board
+        self._turn = threading.Lock()
         name = _wsgi(served.name)
         versioned = f"/v2/models/{name}/versions/{_wsgi(served.version)}/infer"
         self._routes: dict[str, tuple[str, Dialect, Problem, str]] = {
@@ -93,7 +103,7 @@ class Front:
         began = time.perf_counter()
         path = environ["PATH_INFO"]
         sent = environ.get("HTTP_X_REQUEST_ID")
-        if sent is None or not _ID.match(sent):
+        if sent is None or not _ID.fullmatch(sent):
             sent = f"{self._prefix}{next(self._numbers):08x}"
         routed = self._routes.get(path) if environ["REQUEST_METHOD"] == "POST" else None
         if routed is None:
@@ -115,7 +125,9 @@ class Front:
             accept = environ.get("HTTP_ACCEPT", "")
             if accept == "*/*":
                 accept = ""
-            answer = dialect(self._served, Call(body, kind, parameters, accept, headers, model))
+            call = Call(body, kind, parameters, accept, headers, model)
+            with self._turn if len(body) > ALONE else _AT_ONCE:
+                answer = dialect(self._served, call)
             content, kind, found, extra = answer
         except ServeError as error:
             status, told = error.status, error.detail
@@ -150,6 +162,11 @@ class Front:
         try:
             if self._guard.active:
                 self._guard.check(environ, path)
+            if path in WITH_BODY and environ["REQUEST_METHOD"] == "POST":
+                body = self._body(environ)
+                environ.pop("HTTP_CONTENT_ENCODING", None)
+                environ["wsgi.input"] = io.BytesIO(body)
+                environ["CONTENT_LENGTH"] = str(len(body))
             found = list(self._inner(environ, started))
         except ServeError as error:
             content, kind = problem_of(path)(error)
@@ -289,7 +306,7 @@ def _route(path: str) -> str:
     """The route's name for the metrics: what is not known is "other"."""
     if path in _KNOWN:
         return path
-    if match := _MODEL.match(path):
+    if match := _MODEL.fullmatch(path):
         return INFER if match[3] == "/infer" else "/v2/models/{name}"
     return "/docs" if path.startswith("/docs/") else "other"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import threading
 import time
 from collections.abc import Mapping
 from hashlib import sha256
@@ -27,6 +28,7 @@ class Guard:
         self._rate = settings.rate_limit
         self._burst = max(1.0, settings.rate_limit)
         self._buckets: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
         self.active = bool(self._keys) or self._rate > 0
         self.secured = bool(self._keys)
 
@@ -38,7 +40,8 @@ class Guard:
         if self._keys:
             caller = self._caller(environ)
         if self._rate > 0:
-            self._spend(caller)
+            with self._lock:  # a worker's threads share the buckets
+                self._spend(caller)
 
     def _caller(self, environ: Mapping[str, str]) -> str:
         """The digest of the key that was sent. Each known key is compared in constant time."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ class Reads:
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._since: dict[int, float] = {}
+        self._ended = -1.0
 
     def read(self, stream: InputStream, size: int) -> bytes:
         """Read up to `size` bytes. Raises BodyError where the client was silent for too long."""
@@ -41,7 +44,9 @@ class Reads:
             found = stream.read(size)
         finally:
             del self._since[thread]
-        if len(found) < size and time.monotonic() - began >= self._patience:
+        # A body may also come slowly, or end without having told its length: that is no silence.
+        long = time.monotonic() - began >= 0.9 * self._patience
+        if len(found) < size and long and self._ended > began:
             raise BodyError(f"nothing came for {self._patience:g} s after {len(found):,} bytes")
         return found
 
@@ -55,19 +60,31 @@ class Reads:
 
         Connections kept alive that are as silent are closed too, as they may be at any time.
         """
-        descriptors = Path("/proc/self/fd")
-        if not descriptors.is_dir():
-            return 0
         ended = 0
-        for entry in list(descriptors.iterdir()):
+        for found in sockets():
             try:
-                with socket.socket(fileno=os.dup(int(entry.name))) as found:
-                    if found.getsockname()[1] == port and _silent(found) >= self._patience:
-                        found.shutdown(socket.SHUT_RD)
-                        ended += 1
+                if found.getsockname()[1] == port and _silent(found) >= self._patience:
+                    self._ended = time.monotonic()
+                    found.shutdown(socket.SHUT_RD)
+                    ended += 1
             except (OSError, IndexError, TypeError):
                 continue  # no socket of ours, or closed meanwhile
         return ended
+
+
+def sockets() -> Iterator[socket.socket]:
+    """This process's sockets (Linux), each as a descriptor of its own that is closed after it."""
+    descriptors = Path("/proc/self/fd")
+    for entry in list(descriptors.iterdir()) if descriptors.is_dir() else []:
+        try:
+            number = int(entry.name)
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue  # as a socket it would be refused, and its copy never closed
+            found = socket.socket(fileno=os.dup(number))
+        except OSError:
+            continue  # closed meanwhile
+        with found:
+            yield found
 
 
 def _silent(connection: socket.socket) -> float:

@@ -24,6 +24,8 @@ class ModelyardError(Exception):
 
     exit_code = 1
     name = "error"
+    touched = True
+    """Whether something outside the project may have been changed before it was raised."""
 
     def __init__(self, what: str, *, why: str = "", next_step: str = "") -> None:
         super().__init__(what)
@@ -45,6 +47,7 @@ class UsageError(ModelyardError):
 
     exit_code = 2
     name = "usage"
+    touched = False
 
 
 class GateRefused(ModelyardError):

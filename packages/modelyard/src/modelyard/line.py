@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -212,7 +213,7 @@ def run(
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_bytes(path, text.encode())
         here = project.load(here.root)
-        preflight.check(here)
+        preflight.check(here, release=release)
         merging = git.is_merging(here.root)
         origin = lineages.collect(here)
         if force:
@@ -243,7 +244,7 @@ def _walk(
             dvc.reproduce(
                 here.root,
                 force=force,
-                begun=_import_ahead,
+                begun=partial(_prepare_ahead, here),
                 restored=restored.append,
             )
         )
@@ -263,17 +264,17 @@ def _walk(
         failure.unlink(missing_ok=True)
 
 
-def _import_ahead() -> None:
-    """Import what the end of the run needs while the stages' processes work."""
+def _prepare_ahead(here: Project) -> None:
+    """Import what the end of the run needs, and make a new store, while the stages work."""
 
     def load() -> None:
         # A failure here comes again, with its words, where the module is really needed.
         with suppress(Exception):
             import_module("modelyard.ship.track")
             import_module("modelyard.report.html")
-            mlflow = import_module("modelyard.tools.mlflow.vendor")
-            mlflow.load("mlflow.store.tracking.sqlalchemy_store")
-            mlflow.load("mlflow.tracking")
+            preflight = import_module("modelyard.ship.preflight")
+            mlflow = import_module("modelyard.tools.mlflow")
+            mlflow.prepare(here.root, preflight.tracking_uri(here))
 
     threading.Thread(target=load, name=IMPORTS, daemon=True).start()
 

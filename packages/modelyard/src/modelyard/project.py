@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 import yaml
 
-from modelyard.errors import NotAProject, UsageError, capped, nearest
+from modelyard.errors import NotAProject, UsageError, capped, closest, nearest
 from modelyard.settings import Section, Settings
 
 FILE = "modelyard.yaml"
@@ -209,6 +209,15 @@ def _check_meaning(settings: Settings, source: str) -> None:
         problems.append(f"data.target {data.target!r} is also the id, time, group or excluded")
     if Path(data.path).is_absolute() or ".." in Path(data.path).parts:
         problems.append(f"data.path {data.path!r} must lie inside the project")
+    # Either list may stand alone: a pipeline before its cluster, deployments by hand.
+    places = settings.deploy.environments
+    for name in settings.ci.environments if places else ():
+        if name not in places:
+            meant = closest(name, places)
+            known = f"nearest: {meant!r}" if meant else f"it has {capped(places)}"
+            problems.append(
+                f"ci.environments names {name!r}, which deploy.environments lacks ({known})"
+            )
     if problems:
         raise UsageError(
             f"{source}: {problems[0]}.", why=capped(problems[1:]), next_step=_mend(source)
@@ -226,7 +235,14 @@ def budget_seconds(text: str | None) -> float | None:
     """Read a budget such as `60s`, `10m`, `1h` or `45`; None stays None."""
     if text is None:
         return None
-    number, unit = re.fullmatch(r"([\d.]+)\s*([smh]?)", text.strip()).groups()  # type: ignore[union-attr]
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if found is None:
+        raise UsageError(
+            f"{text!r} is no time.",
+            why="A time is a number and s, m or h; a number alone is seconds.",
+            next_step="give it as 90s, 5m or 1h",
+        )
+    number, unit = found.groups()
     return float(number) * {"": 1, "s": 1, "m": 60, "h": 3600}[unit]
 
 

@@ -70,7 +70,7 @@ def invocations(served: Served, call: Call) -> Answer:
 def _answer(served: Served, kind: str, answers: list[Any], found: Predicted) -> Answer:
     if kind == CSV:
         several = bool(answers) and isinstance(answers[0], list)
-        names = csvtable.names_added(served.manifest, ())
+        names = served.manifest.names_added()
         header = names[1:] if several and served.manifest.classes else names[:1]
         rows = answers if several else [[answer] for answer in answers]
         return Answer(csvtable.write(header, rows), "text/csv; charset=utf-8", found)

@@ -59,7 +59,7 @@ def as_json(served: Served, found: Predicted) -> bytes:
 
 def as_csv(served: Served, found: Predicted, texts: dict[str, list[str]]) -> bytes:
     """The sent columns, then the prediction and the probability of each class."""
-    added = csvtable.names_added(served.manifest, texts)
+    added = served.manifest.names_added(texts)
     outputs: list[list[float]] = (
         found.lists if served.manifest.classes else [[] for _ in found.labels]
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard_serve.csvtable import names_added
 from modelyard_serve.openapi.columns import walkable
 from modelyard_serve.openapi.examples import Row, as_csv, as_lines, labels_of
 from modelyard_serve.openapi.parts import (
@@ -114,7 +113,7 @@ def _answers(facts: Facts) -> Json:
     if outputs:
         answer = {"predictions": labels}
         items: list[Json] = [{"prediction": label} for label in labels]
-        header = [*rows[0], *names_added(manifest, rows[0])]
+        header = [*rows[0], *manifest.names_added(rows[0])]
         cells: list[list[Any]] = [
             [*row.values(), label] for row, label in zip(rows, labels, strict=True)
         ]

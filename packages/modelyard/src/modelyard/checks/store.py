@@ -19,4 +19,4 @@ def check(project: Project) -> list[Finding]:
         mlflow.preflight(project.root, uri)
     except ModelyardError as error:
         return [Finding("mlflow", "error", f"{error.what} {error.why}".strip(), error.next_step)]
-    return [Finding("mlflow", "ok", f"{uri} can be opened")]
+    return [Finding("mlflow", "ok", f"{mlflow.without_password(uri)} can be opened")]

@@ -64,7 +64,7 @@ def comment(report: Path, environ: Mapping[str, str]) -> Posted:
         )
     try:
         if environ.get("GITHUB_REPOSITORY"):
-            return _github(text, environ)
+            return _github(text, report.parent, environ)
         if environ.get("CI_PROJECT_ID"):
             return _gitlab(text, report.parent, environ)
         raise _Unreachable("neither GitHub nor GitLab runs this")
@@ -72,7 +72,7 @@ def comment(report: Path, environ: Mapping[str, str]) -> Posted:
         return Posted("kept", why=str(reason))
 
 
-def _github(text: str, environ: Mapping[str, str]) -> Posted:
+def _github(text: str, folder: Path, environ: Mapping[str, str]) -> Posted:
     token, number = environ.get("GITHUB_TOKEN", ""), environ.get("PULL_REQUEST", "")
     if not number.isdigit():
         raise _Unreachable("this run is not for a pull request (PULL_REQUEST is empty)")
@@ -83,8 +83,8 @@ def _github(text: str, environ: Mapping[str, str]) -> Posted:
     run = environ.get("GITHUB_RUN_ID", "")
     server = environ.get("GITHUB_SERVER_URL", "https://github.com")
     place = f"{server}/{repository}/actions/runs/{run}" if run else ""
-    # No interface takes a picture for a comment there: they are in the run's artifact.
-    body = _without_images(text, place)
+    # No interface takes a picture for a comment there: its chart of Markdown stands in its place.
+    body = _without_images(text, folder, place)
     headers = {
         "Authorization": f"Bearer {token}",
         "Accept": "application/vnd.github+json",
@@ -131,13 +131,26 @@ def _find(listed: str, headers: Mapping[str, str]) -> int | None:
     return None
 
 
-def _without_images(text: str, place: str) -> str:
-    names = [found[1] for found in _IMAGE.finditer(text)]
-    text = _IMAGE.sub("", text)
-    if names:
+def _without_images(text: str, folder: Path, place: str) -> str:
+    """Charts in the place of pictures; one that is missing or finds no room is named."""
+    left: list[str] = []
+    room = LIMIT - len(text) - 500
+
+    def chart(found: re.Match[str]) -> str:
+        nonlocal room
+        path = (folder / found[2]).with_suffix(".md")
+        drawn = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+        room -= len(drawn) + 1
+        if not drawn or room < 0:
+            left.append(found[1])
+            return ""
+        return f"{drawn}\n"
+
+    text = _IMAGE.sub(chart, text)
+    if left:
         where = f"[this run]({place})" if place else "this run"
         text = (
-            f"{text.rstrip()}\n\nPlots ({', '.join(names)}): in the artifact `report` of {where}.\n"
+            f"{text.rstrip()}\n\nPlots ({', '.join(left)}): in the artifact `report` of {where}.\n"
         )
     return text[:LIMIT]
 

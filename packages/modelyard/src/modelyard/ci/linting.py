@@ -85,6 +85,8 @@ def _texts(project: Project, tracked: list[str]) -> Iterator[Finding]:
 
 
 def _unreadable(kind: str, name: str, content: bytes) -> str:
+    if re.match(r"charts/[^/]+/templates/", name):
+        return ""  # Helm's templates become YAML when they are rendered
     try:
         if kind in ("yml", "yaml", "dvc") or name == "dvc.lock":
             list(yaml.load_all(content, yaml.SafeLoader))

@@ -1,4 +1,7 @@
-"""The plots of a proposed change: the base's curve and this branch's in one picture."""
+"""The plots of a proposed change: the base's curve and this branch's in one picture.
+
+Each is drawn twice: as a PNG, and as a chart of Markdown for a comment that takes no files.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+from modelyard.ci import marks
 from modelyard.records import write_bytes
 
 CURVES = {
@@ -20,7 +24,7 @@ Points = list[tuple[float, float]]
 
 
 def draw(plots: Path, at_base: Callable[[str], bytes | None], target: Path) -> list[Path]:
-    """Draw every plot that there is into `target`; return the files."""
+    """Draw every plot that there is into `target`; return the pictures, each beside its .md."""
     made = []
     for name, axes in CURVES.items():
         path = plots / f"{name}.csv"
@@ -30,6 +34,9 @@ def draw(plots: Path, at_base: Callable[[str], bytes | None], target: Path) -> l
         before = points(at_base(f"plots/{name}.csv"))
         file = target / f"{name}.png"
         write_bytes(file, _picture(name, axes, here, before))
+        write_bytes(
+            file.with_suffix(".md"), (marks.chart(name, axes, here, before) + "\n").encode()
+        )
         made.append(file)
     return made
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import yaml
 
-from modelyard.ci import pictures
+from modelyard.ci import marks, pictures
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.models.metrics import METRICS
 from modelyard.project import FILE, Project
@@ -156,6 +156,9 @@ def _metrics(project: Project, base: Base) -> Iterator[str]:
         baseline = f"{now.baseline[name]:.4f}" if name in now.baseline else "–"
         shown = f"**{name}**" if name == now.metric else name
         yield f"| {shown} | {_interval(old)} | {_interval(here)} | {change} | {baseline} |"
+    if before:
+        yield ""
+        yield from marks.intervals(names, now.metrics, before.metrics)
     if before and before.rows != now.rows:
         yield ""
         yield (

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -384,15 +385,15 @@ class _Running:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Tell a job's processes to end, and after a while make them."""
-    for number, wait in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(wait)
-            return
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        until = time.monotonic() + GRACE
+        while time.monotonic() < until:
+            process.poll()
+            os.killpg(process.pid, 0)  # raises once the whole group is gone, not its leader alone
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(GRACE)
 
 
 def _reason(step: Step, code: int, last: str, job: PipelineJob) -> str:

@@ -101,7 +101,16 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
         script = ("modelyard image build", "modelyard image verify")
         # Not `image`: to GitLab that word at the top is no job.
         made.append(
-            Job("image-build", "image", script, needs=(last,), takes=("train",), docker=True)
+            Job(
+                "image-build",
+                "image",
+                script,
+                needs=(last,),
+                takes=("train",),
+                # The image holds the champion, which may be older than what was trained here.
+                remote=True,
+                docker=True,
+            )
         )
         last = "image-build"
     if not ci.environments:
@@ -117,7 +126,8 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 takes=("train",),
                 remote=True,
                 environment=name,
-                approval=place > 0 and place == len(ci.environments) - 1,
+                approval=place == len(ci.environments) - 1
+                and (place > 0 or name.startswith("prod")),
                 main=True,
             )
         )

@@ -7,13 +7,20 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from platform import python_version
 
+REMOTES = ("dvc-azure", "dvc-gs", "dvc-s3", "dvc-ssh")
+"""What DVC needs for a remote elsewhere: pinned where it is installed, since pipelines need it."""
+
 
 def requirements_lock(root: str = "modelyard") -> str:
     """`name==version` of the installed distribution and of all that it needs, sorted by name.
 
     Only what is needed on this machine: markers are evaluated here. No addresses, no paths.
     """
-    pins = "".join(f"{name}=={version}\n" for name, version in sorted(_closure(root).items()))
+    found = _closure(root)
+    if found:
+        for remote in REMOTES:
+            found |= _closure(remote)
+    pins = "".join(f"{name}=={version}\n" for name, version in sorted(found.items()))
     return f"# The environment of this project, made on Python {python_version()}.\n{pins}"
 
 

@@ -83,7 +83,12 @@ def init(
         git.init(part)
         commits, tag = furnish(part, made, data)
         dvc.forget_state(part)
-        part.rename(root)
+        if root.is_dir() and Path.cwd().is_relative_to(root.resolve()):
+            # The caller stands in it: it is filled, for one that took its place would be another.
+            for entry in sorted(part.iterdir()):
+                entry.rename(root / entry.name)
+        else:
+            part.rename(root)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return InitReport(root, name, report.files, made.inferred, commits, tag, notes=report.notes)
@@ -105,14 +110,20 @@ def furnish(root: Path, made: Plan, data: Path) -> tuple[tuple[str, ...], str]:
         [*made.texts, ".dvc"],
     )
     table = root / made.settings.data.path
-    table.parent.mkdir(parents=True)
+    table.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(data, table)
     md5 = dvc.add(root, table)
     dvc.push(root)
-    second = git.commit(root, f"data: v1, {data.name}", [table.parent])
+    second = git.commit(root, f"data: v1, {data.name}", [*_pointers(table)])
     text = messages.data_version(data.name, rows=made.rows, md5=md5, source=data.name)
     git.tag(root, "data/v1", text)
     return (first, second), "data/v1"
+
+
+def _pointers(table: Path) -> list[Path]:
+    """What DVC leaves for git beside a table."""
+    names = (f"{table.name}.dvc", ".gitignore")
+    return [table.with_name(name) for name in names if table.with_name(name).is_file()]
 
 
 def _refuse_taken(root: Path, name: str) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 
-from modelyard.errors import DataInvalid, ModelyardError, UsageError
+from modelyard.errors import DataInvalid, ModelyardError, ToolFailed, UsageError
 from modelyard.project import Project
 from modelyard.tools import dvc, git, mlflow
 
 
-def check(project: Project) -> None:
+def check(project: Project, *, release: bool = True) -> None:
     """Look at everything that is cheap to look at; fetch the data where only its pointer is here.
+
+    Args:
+        release: whether the run may release, which pushes to the DVC remote.
 
     Raises:
         UsageError: not a git repository, no pipeline.
         DataInvalid: the table is nowhere.
-        ToolFailed: the tracking store is locked, broken, or of a newer MLflow.
+        ToolFailed: the tracking store is locked, broken, or of a newer MLflow; DVC lacks what its
+            remote needs.
     """
     root = project.root
     if not git.is_repo(root):
@@ -37,6 +41,14 @@ def check(project: Project) -> None:
                 why="The pipeline is a DVC pipeline.",
                 next_step="modelyard doctor",
             )
+    if release and (plugin := dvc.missing_plugin(root)):
+        raise ToolFailed(
+            f"DVC cannot reach its remote {dvc.default_remote(root)!r}: {plugin} is not installed.",
+            why=f"The remote lies at {dvc.remote_url(root)}, and a release is pushed before "
+            "anything moves.",
+            next_step=f"{dvc.install_plugin(plugin)} ; modelyard run (with --no-release it does "
+            "without)",
+        )
     if not project.data.is_file():
         _fetch(project)
     mlflow.preflight(root, tracking_uri(project))

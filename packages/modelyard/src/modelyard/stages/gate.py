@@ -102,9 +102,10 @@ def _limits(
     checks = []
     for name, limit in project.settings.gate.limits.items():
         value = metrics.score(name, y, outputs, threshold)
+        # "not >=": a figure that is none, such as a share of nothing, keeps no limit.
         for bound, broken, word in (
-            (limit.min, limit.min is not None and value < limit.min, "below"),
-            (limit.max, limit.max is not None and value > limit.max, "above"),
+            (limit.min, limit.min is not None and not value >= limit.min, "below"),
+            (limit.max, limit.max is not None and not value <= limit.max, "above"),
         ):
             if bound is not None:
                 kind = "least" if bound is limit.min else "most"

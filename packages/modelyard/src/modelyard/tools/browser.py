@@ -1,15 +1,21 @@
-"""A real browser: Chromium, driven by Playwright. Both are looked for when they are asked for."""
+"""A real browser: Chromium, by itself for a picture, driven by Playwright for all else.
+
+Both are looked for when they are asked for.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from modelyard.errors import ToolFailed
 
+SECONDS = 90
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (
     "--no-sandbox",
@@ -99,9 +105,18 @@ def page(
 
 
 def picture(
-    address: str, target: Path, *, size: tuple[int, int], scale: float = 1, settle: float = 0.6
+    address: str,
+    target: Path,
+    *,
+    size: tuple[int, int],
+    scale: float = 1,
+    settle: float = 0.6,
+    act: Callable[[Any], None] = lambda page: None,
 ) -> None:
     """A picture of what a window shows of a page, taken `settle` seconds after it was loaded.
+
+    Args:
+        act: what is done on the loaded page before; it settles once more.
 
     Raises:
         ToolFailed: there is no browser, or the page cannot be opened.
@@ -109,5 +124,29 @@ def picture(
     with page(size=size, scale=scale) as opened:
         opened.goto(address)
         opened.wait_for_timeout(1000 * settle)
+        act(opened)
+        opened.wait_for_timeout(1000 * settle)
         target.parent.mkdir(parents=True, exist_ok=True)
         opened.screenshot(path=str(target))
+
+
+def snap(address: str, target: Path, *, size: tuple[int, int]) -> str:
+    """A picture by the browser alone, without Playwright; returns why there is none, or ""."""
+    program = _program()
+    if program is None:
+        return "no browser was found (chromium)"
+    with tempfile.TemporaryDirectory() as profile:
+        part = Path(profile, "page.png")
+        command = [program, "--headless", *QUIET, "--hide-scrollbars"]
+        command += [f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}"]
+        command += ["--virtual-time-budget=4000", f"--screenshot={part}", address]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"the browser took longer than {SECONDS} s"
+        if not part.is_file():
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            return f"the browser ended with {done.returncode}: {said[-1] if said else 'no reason'}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(part, target)
+    return ""

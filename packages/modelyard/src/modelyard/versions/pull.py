@@ -48,7 +48,7 @@ def pull(project: Project, say: Callable[[str], None] = lambda text: None) -> No
 def _lost(project: Project, error: ToolFailed) -> ToolFailed:
     """Say it of the remote that a new project starts with: one machine has it."""
     remote = dvc.default_remote(project.root)
-    url = dvc.configured(project.root, f"'remote \"{remote}\"'", "url") if remote else None
+    url = dvc.remote_url(project.root)
     folder = os.path.normpath(project.root / ".dvc" / url) if url and "://" not in url else None
     if folder is None or not folder.startswith(f"{project.root}{os.sep}"):
         return error

@@ -31,7 +31,6 @@ from modelyard_serve.errors import InputError
 from modelyard_serve.scorer import Scorer, Scores
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-PREDICTION = "prediction"
 
 __all__ = ["PredictSummary", "number_names", "open_package", "predict", "scores_of"]
 
@@ -146,7 +145,7 @@ class _Run:
         return Plan(
             package=str(self.package.resolve()),
             digest=self.scorer.digest,
-            added=tuple(_free_names(self.scorer.manifest, table.names)),
+            added=tuple(self.scorer.manifest.names_added(table.names)),
             cells=table.cells,
             names=tuple(table.names) if text else (),
             separator=table.separator if isinstance(table, TextTable) else ",",
@@ -253,19 +252,6 @@ def scores_of(scorer: Scorer, frame: pl.DataFrame) -> Scores:
         np.concatenate([part.outputs for part in parts]),
         np.concatenate([part.labels for part in parts]),
     )
-
-
-def _free_names(manifest: Manifest, names: Iterable[str]) -> list[str]:
-    """The added columns' names, none of which the source uses."""
-    taken = set(names)
-    found = []
-    for wanted in (PREDICTION, *(f"p_{name}" for name in manifest.classes)):
-        name = wanted
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        found.append(name)
-    return found
 
 
 def _refuse_destination(source: Path, destination: Path) -> None:

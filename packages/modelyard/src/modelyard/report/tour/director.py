@@ -90,6 +90,18 @@ class Director:
             self.captions[-1] = Caption(last.start, self.now, last.text)
 
     @contextmanager
+    def turn_to(self, page: Any) -> Iterator[Any]:
+        """Another tab of the browser is in front, and is the page that is used; then the first."""
+        first = self.page
+        page.bring_to_front()
+        self.page = page
+        try:
+            yield page
+        finally:
+            self.page = first
+            first.bring_to_front()
+
+    @contextmanager
     def terminal(
         self, commands: Sequence[str], prompt: str
     ) -> Iterator[Callable[[int, float], bool]]:

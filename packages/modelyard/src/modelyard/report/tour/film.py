@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from modelyard.report.tour import captions, servers
 from modelyard.report.tour.director import Director
 from modelyard.report.tour.scenes import SCENES, Visit
 from modelyard.tools import browser, screen, speech
+from modelyard.tools import engine as engines
 
 SIZE = (1280, 720)
 STAGE = (1280, 640)
@@ -138,20 +138,24 @@ def _film(
     raw, skipped, voice = scratch / "raw.mkv", [], speech.available()
     with ExitStack() as stack:
         long = longest >= SHORT
-        say("waiting for MLflow's page and the model's server" if long else "a short film")
-        addresses = _serve(stack, home, scratch) if long else ("", "")
-        visit = Visit(
-            mlflow=addresses[0],
-            model=addresses[1],
-            report=(home / "reports/index.html").as_uri(),
-            container=_image(state),
-        )
+        # MLflow is the slowest to come: it starts first, and its page is opened off the record.
+        mlflow, model = _serve(stack, home, scratch) if long else ("", "")
         name = stack.enter_context(screen.display(SIZE))
         page = stack.enter_context(
             browser.page(size=STAGE, window=True, environment=_with_display(name))
         )
-        if visit.mlflow:
-            _warm(page, visit.mlflow)
+        say("waiting for MLflow's page and the model's server" if long else "a short film")
+        tracker = _open(page, mlflow) if long and servers.answers(mlflow) else None
+        engine, no_engine = _engine(state) if long else (None, "a short film has none")
+        visit = Visit(
+            mlflow=mlflow,
+            model=model if long and servers.answers(model + "/v1/model") else "",
+            report=(home / "reports/index.html").as_uri(),
+            tracker=tracker,
+            engine=engine,
+            no_engine=no_engine,
+        )
+        page.bring_to_front()
         page.goto(visit.report)
         page.wait_for_timeout(1500)
         say("filming")
@@ -176,25 +180,36 @@ def _film(
     return _cut(path, raw, director, scratch, seconds, voice, skipped)
 
 
-def _warm(page: Any, address: str) -> None:
-    """Load a heavy page once before the camera runs: its script is megabytes, then cached."""
-    with suppress(Exception):  # where it is too slow even for this, its scene says so
-        page.goto(address, timeout=120_000)
-        page.wait_for_timeout(4000)
+def _open(page: Any, address: str) -> Any | None:
+    """MLflow's page in a tab of its own, shown once: its script is megabytes, and slow to start.
+
+    Returns None where it shows no run in `servers.PATIENCE` seconds.
+    """
+    name, ids = servers.experiment(address)
+    if not ids:
+        return None
+    tab, most = page.context.new_page(), 1000 * servers.PATIENCE
+    try:
+        tab.goto(servers.compare_page(address, name, ids[:2]), timeout=most)
+        tab.wait_for_timeout(3000)
+        tab.goto(servers.runs_page(address, name), timeout=most)
+        link = tab.get_by_role("link", name=servers.run_name(address, ids[0])).first
+        link.wait_for(timeout=most)
+    except Exception:  # a page of another version, or one that is too slow even for this
+        tab.close()
+        return None
+    return tab
 
 
 def _serve(stack: ExitStack, home: Path, scratch: Path) -> tuple[str, str]:
-    """Start MLflow's page and the model's server; the address of each that answers in time."""
+    """Start MLflow's page and the model's server; the addresses at which they will answer."""
     ports = servers.free_port(), servers.free_port()
     commands = servers.mlflow(home, ports[0]), servers.serve(ports[1])
     mlflow, model = (
         stack.enter_context(servers.running(command, port, home, scratch / f"server-{port}.log"))
         for command, port in zip(commands, ports, strict=True)
     )
-    return (
-        mlflow if servers.answers(mlflow) else "",
-        model if servers.answers(model + "/v1/model") else "",
-    )
+    return mlflow, model
 
 
 def _cut(
@@ -222,17 +237,18 @@ def _cut(
     return Film(path, found, len(director.captions), voice, tuple(skipped))
 
 
-def _image(state: Gathered) -> str:
-    """The image's name, where it is on this machine's engine; asking does not start anything."""
+def _engine(state: Gathered) -> tuple[engines.Engine | None, str]:
+    """The engine that has the project's image, or why there is none."""
     name = str((state.image or {}).get("reference") or "")
-    program = shutil.which("docker")
-    if not name or program is None:
-        return ""
+    if not name:
+        return None, "no image was built (modelyard image build)"
     try:
-        found = subprocess.run([program, "image", "inspect", name], capture_output=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return name if found.returncode == 0 else ""
+        engine = engines.find(state.project.settings.image.engine)
+        if engines.image(engine, name) is None:
+            return None, f"{engine.name} has no image {name} any more (modelyard image build)"
+    except ToolFailed as error:
+        return None, f"{error.what} {error.why}"
+    return engine, ""
 
 
 def _with_display(name: str) -> dict[str, str]:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import quote
+from typing import Any
 
 from modelyard.report import reasons, words
 from modelyard.report.gather import Gathered
 from modelyard.report.tour import servers
 from modelyard.report.tour.director import Director
+from modelyard.tools import engine as engines
 
 
 @dataclass(frozen=True)
 class Visit:
-    """Where the servers answer; an address is empty where one did not start in time."""
+    """What there is to visit; an address is empty where its server did not start in time.
+
+    `tracker` is the browser's tab with MLflow's page, opened before the camera ran; `no_engine`
+    says why there is no container to show.
+    """
 
     mlflow: str
     model: str
     report: str
-    container: str
+    tracker: Any | None = None
+    engine: engines.Engine | None = None
+    no_engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,33 +115,37 @@ def run(film: Director, state: Gathered, visit: Visit) -> str:
 
 def tracking(film: Director, state: Gathered, visit: Visit) -> str:
     """MLflow's page, with runs side by side."""
-    if not visit.mlflow or not servers.answers(visit.mlflow, 20):
-        return "MLflow's page did not start"
+    if visit.tracker is None:
+        return "MLflow's page did not open, though the camera waited for it"
     name, ids = servers.experiment(visit.mlflow)
     if not ids:
         return "the tracking store holds no run"
-    film.page.goto(f"{visit.mlflow}/#/experiments/{name}/runs")
-    film.say(
-        "MLflow holds every run with its trials, figures, files and lineage. This is its own page."
-    )
-    film.hold(1.5)
-    if len(ids) > 1:
-        both = ids[:2]
-        film.page.goto(
-            f"{visit.mlflow}/#/compare-runs?runs={quote(json.dumps(both))}&experiments={quote(json.dumps([name]))}"
+    with film.turn_to(visit.tracker) as page:
+        page.goto(servers.runs_page(visit.mlflow, name), wait_until="commit")
+        film.say(
+            "MLflow holds every run with its trials, figures, files and lineage. This is its own "
+            "page."
         )
-        film.say("Two runs side by side: their parameters, and the figures on the held-out rows.")
-        film.pause(4)
-        with suppress(
-            Exception
-        ):  # a page of another version may scroll elsewhere: it is still shown
-            film.page.mouse.move(640, 420)
-            film.scroll(900, 2.5)
-        film.hold(1.0)
-    else:
-        film.page.goto(f"{visit.mlflow}/#/experiments/{name}/runs/{ids[0]}")
-        film.say("A run with its parameters, and the figures on the held-out rows.")
-        film.hold(2.5)
+        page.get_by_role("link", name=servers.run_name(visit.mlflow, ids[0])).first.wait_for(
+            timeout=1000 * min(40.0, film.left / 3)
+        )
+        film.stretch()
+        film.hold(1.5)
+        if len(ids) > 1:
+            page.goto(servers.compare_page(visit.mlflow, name, ids[:2]), wait_until="commit")
+            film.say(
+                "Two runs side by side: their parameters, and the figures on the held-out rows."
+            )
+            film.pause(4)
+            with suppress(Exception):
+                # A page of another version may scroll elsewhere: it is still shown.
+                page.mouse.move(640, 420)
+                film.scroll(900, 2.5)
+            film.hold(1.0)
+        else:
+            page.goto(servers.runs_page(visit.mlflow, name, ids[0]), wait_until="commit")
+            film.say("A run with its parameters, and the figures on the held-out rows.")
+            film.hold(2.5)
     return ""
 
 
@@ -221,22 +231,41 @@ def serving(film: Director, state: Gathered, visit: Visit) -> str:
 
 
 def container(film: Director, state: Gathered, visit: Visit) -> str:
-    """The image, where one was built and an engine answers."""
-    if not visit.container:
-        return "no image was built, or no container engine answers"
-    port = servers.free_port()
-    look = "--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges"
-    name = f"modelyard-tour-{port}"
+    """The image, where one was built and an engine has it: started, asked, ended."""
+    if visit.engine is None:
+        return visit.no_engine
+    port, table = servers.free_port(), state.project.settings.data.path
+    name, address = f"{state.project.name}-tour-{port}", f"http://127.0.0.1:{port}"
     commands = [
-        f"docker run -d --rm --name {name} {look} -p 127.0.0.1:{port}:8080 {visit.container}",
-        f"sleep 4; curl -s http://127.0.0.1:{port}/v1/model | head -c 600; echo",
-        f"docker stop {name}",
+        f"modelyard image run --detach --name {name} --port {port}",
+        f"curl -s -w '  HTTP %{{http_code}}\\n' {address}/v2/health/ready",
+        *(
+            [
+                f"head -n 4 {table} | curl -s --data-binary @- -H 'Content-Type: text/csv' "
+                f"{address}/v1/predict ; echo"
+            ]
+            if table.endswith(".csv")
+            else []
+        ),
+        f"modelyard smoke --champion {address}",
+        f"{visit.engine.name} stop {name}",
     ]
-    with film.terminal(commands, state.project.name) as ended:
-        film.say("The same package as a container: read-only, without capabilities, not root.")
-        if not ended(3, 45):
-            return "the container took too long"
-        film.hold(0.8)
+    try:
+        with film.terminal(commands, state.project.name) as ended:
+            film.say(
+                "The same package as a container: read-only, without capabilities, not root. "
+                "It says that it is healthy."
+            )
+            ended(2, 30)
+            film.say(
+                "It predicts rows of the table; and its golden samples come back as they were "
+                "packed, to the last digit that counts."
+            )
+            if not ended(len(commands), min(40.0, film.left - 50)):
+                return "the container took too long"
+            film.hold(1.0)
+    finally:
+        engines.remove(visit.engine, name)
     return ""
 
 

@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from modelyard.tools import screen
 
-PATIENCE = 240.0
-"""Seconds that a server may take to answer first: MLflow's imports take a minute on a full machine.
-The camera is not running yet."""
+PATIENCE = 420.0
+"""Seconds that a server may take to answer first: MLflow's imports take a minute on a full machine,
+and its worker's start another. The camera is not running yet."""
 
 
 def free_port() -> int:
@@ -95,12 +96,28 @@ def experiment(address: str) -> tuple[str, list[str]]:
     return "", []
 
 
-def _ask(address: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
+def runs_page(address: str, experiment: str, run: str = "") -> str:
+    """Where MLflow's page shows an experiment's runs, or one of them."""
+    return f"{address}/#/experiments/{experiment}/runs" + (f"/{run}" if run else "")
+
+
+def compare_page(address: str, experiment: str, runs: Sequence[str]) -> str:
+    """Where MLflow's page shows runs side by side."""
+    chosen, where = quote(json.dumps(list(runs))), quote(json.dumps([experiment]))
+    return f"{address}/#/compare-runs?runs={chosen}&experiments={where}"
+
+
+def run_name(address: str, run: str) -> str:
+    """What MLflow's page calls a run."""
+    return str(_ask(address, f"runs/get?run_id={run}")["run"]["info"]["run_name"])
+
+
+def _ask(address: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     request = urllib.request.Request(  # noqa: S310 - loopback
         f"{address}/api/2.0/mlflow/{what}",
-        json.dumps(body).encode(),
+        None if body is None else json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         found = json.loads(answer.read())
     return found if isinstance(found, dict) else {}

@@ -64,7 +64,7 @@ def bundle(project: Project, target: Path | None = None, *, data: DataWanted = "
         scratch.mkdir(parents=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            found = contents.collect(project, scratch, data)
+            found = contents.collect(project, scratch, data, path.name)
             manifest, text = _write(project, part, found)
             part.replace(path)
         finally:

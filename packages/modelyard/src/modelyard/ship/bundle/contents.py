@@ -7,12 +7,14 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from platform import python_version_tuple
 from typing import Literal
 
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.project import Project
 from modelyard.registry import champion
 from modelyard.render.engine import fill
+from modelyard.render.locks import requirements_lock
 from modelyard.ship.bundle import wheels
 from modelyard.tools import dvc, git
 
@@ -43,8 +45,11 @@ class Contents:
                 self.files[f"{at}/{path.relative_to(folder).as_posix()}"] = path
 
 
-def collect(project: Project, scratch: Path, wanted: DataWanted) -> Contents:
+def collect(project: Project, scratch: Path, wanted: DataWanted, name: str) -> Contents:
     """Bring together what the bundle holds; what has to be made first is made in `scratch`.
+
+    Args:
+        name: the zip's, for the commands of its README.
 
     Raises:
         UsageError: the project has no commit yet.
@@ -62,8 +67,7 @@ def collect(project: Project, scratch: Path, wanted: DataWanted) -> Contents:
     _data(project, wanted, found)
     _model(project, scratch, found)
     _papers(project, found)
-    for path in wheels.write(scratch / "software"):
-        found.files[f"software/{path.name}"] = path
+    lock = _software(project, scratch / "software", found)
     readme = scratch / "README.md"
     readme.write_text(
         fill(
@@ -71,6 +75,9 @@ def collect(project: Project, scratch: Path, wanted: DataWanted) -> Contents:
             name=project.name,
             data=", ".join(found.data),
             missing=found.missing,
+            zip=name,
+            lock=lock,
+            python=".".join(python_version_tuple()[:2]),
         ),
         encoding="utf-8",
     )
@@ -157,6 +164,24 @@ def _model(project: Project, scratch: Path, found: Contents) -> None:
         kept = project.state / "champions" / now.package_digest[:16]
         if not champion.fault(kept, now.package_digest):
             found.tree(kept, f"{STATE}/champions/{kept.name}")
+
+
+def _software(project: Project, folder: Path, found: Contents) -> str:
+    """modelyard's wheels and a lock that names them; returns whose lock it is.
+
+    An adopted project keeps a lock of its own, which may not name modelyard or an earlier one:
+    then what is installed here is written down instead.
+    """
+    own, known = wheels.write(folder), project.environment_lock
+    text = known.read_text(encoding="utf-8") if known.is_file() else ""
+    whose = "the project's own"
+    if not set(wheels.pins()) <= set(text.split()):
+        text, whose = requirements_lock(), "the environment that it was bundled in"
+    lock = folder / "requirements.lock"
+    lock.write_text(text, encoding="utf-8")
+    for path in (*own, lock):
+        found.files[f"software/{path.name}"] = path
+    return whose
 
 
 def _papers(project: Project, found: Contents) -> None:

@@ -7,7 +7,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from modelyard.errors import UsageError
+from modelyard.errors import ModelyardError, UsageError
 from modelyard.ship.bundle import contents
 from modelyard.ship.bundle.check import Checked, verify
 from modelyard.tools import dvc, git
@@ -60,8 +60,10 @@ def _unfold(archive: zipfile.ZipFile, checked: Checked, part: Path) -> None:
     for name in names:
         if name.startswith(contents.CACHE + "/"):
             md5 = name.removeprefix(contents.CACHE + "/").replace("/", "")
+            _refuse_way_out(root, dvc.cache_path(root, md5))
             _copy(archive, name, dvc.cache_path(root, md5))
         elif place := _place(name):
+            _refuse_way_out(root, root / place)
             _copy(archive, name, root / place)
     if contents.PATCH in names:
         git.apply_patch(root, archive.read(contents.PATCH))
@@ -77,6 +79,17 @@ def _place(name: str) -> str:
     if name.startswith("reports/") and not name.endswith(("MODEL_CARD.md", "SUMMARY.md")):
         return name
     return ""
+
+
+def _refuse_way_out(root: Path, target: Path) -> None:
+    """A link in the bundle's history, or its DVC cache's place, must not lead out of the folder."""
+    if target.is_symlink() or not target.resolve().is_relative_to(root.resolve()):
+        raise ModelyardError(
+            "The bundle would write outside of its folder.",
+            why=f"{target.relative_to(root) if target.is_relative_to(root) else target} leads out "
+            "of it, by a link in its history or by its DVC configuration.",
+            next_step="do not use this bundle; ask for it again from where it came from",
+        )
 
 
 def _copy(archive: zipfile.ZipFile, name: str, target: Path) -> None:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import importlib.util
 import zipfile
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -24,6 +25,15 @@ def write(folder: Path) -> list[Path]:
     return [
         path for name, module in DISTRIBUTIONS.items() if (path := _wheel(folder, name, module))
     ]
+
+
+def pins() -> list[str]:
+    """The lines of a lock that name these wheels."""
+    found = []
+    for name in DISTRIBUTIONS:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name}=={distribution(name).version}")
+    return found
 
 
 def _wheel(folder: Path, name: str, module: str) -> Path | None:

@@ -129,7 +129,12 @@ def _kubernetes(place: Place, what: Shipment, rules: Canary, say: Say) -> Live:
     if not verdict.passed:
         kubernetes.take_back(cluster, place, good, say)
     _decide(place, verdict, say)
-    kubernetes.upgrade(cluster, place, beside, say)
+    try:
+        kubernetes.upgrade(cluster, place, beside, say)
+    except BaseException:
+        # Helm itself goes back to the revision before, which is the canary's.
+        kubernetes.take_back(cluster, place, good, say)
+        raise
     return _with(kubernetes.prove(cluster, place, what, good, say), verdict)
 
 

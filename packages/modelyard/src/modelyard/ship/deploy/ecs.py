@@ -108,7 +108,8 @@ def rollback(place: Place, what: Shipment, revision: str, say: Say) -> Live:
     """Move the service to an old task definition, which still names its image by digest."""
     session = aws.open_session(place.settings.ecs.region)
     wanted = wanted_of(place, what, what.shown)
-    if aws.current(session, wanted.cluster, wanted.name) is None:
+    service = aws.current(session, wanted.cluster, wanted.name)
+    if service is None:
         raise UsageError(
             f"There is no service {wanted.name} to roll back.",
             why=f"The cluster is {wanted.cluster} in {session.region}.",
@@ -116,7 +117,13 @@ def rollback(place: Place, what: Shipment, revision: str, say: Say) -> Live:
         )
     say(f"service {wanted.name} to {revision}")
     aws.put_service(session, wanted, revision)
-    return _prove(session, place, what, wanted, revision, say)
+    try:
+        return _prove(session, place, what, wanted, revision, say)
+    except ModelyardError:
+        before = str(service["taskDefinition"])
+        say(f"back to {before.rpartition('/')[2]}")
+        aws.put_service(session, wanted, before)
+        raise
 
 
 def status(place: Place) -> Status:

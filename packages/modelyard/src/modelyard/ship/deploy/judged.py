@@ -9,7 +9,7 @@ import msgspec
 from modelyard.errors import GateRefused, ModelyardError, UsageError
 from modelyard.project import Project
 from modelyard.records import ChampionRecord, GateRecord, read_if_there
-from modelyard.registry import champion
+from modelyard.registry import champion, images
 from modelyard.ship.deploy.target import Shipment
 
 RECORD = "image"
@@ -103,6 +103,14 @@ def _recorded(project: Project, now: ChampionRecord) -> Built:
             next_step="modelyard image build, or name one: --image REPOSITORY@sha256:…",
         )
     if built.package_digest != now.package_digest:
+        # After a rollback the newest image is of the release that was left.
+        for past in reversed(images.known(project)):
+            if past.package_digest == now.package_digest:
+                return Built(
+                    reference=past.reference,
+                    image_id=past.image_id,
+                    package_digest=past.package_digest,
+                )
         raise GateRefused(
             f"The image {built.reference} is not the one that the gate judged.",
             why=f"It holds the package {built.package_digest[:12]}, the champion "

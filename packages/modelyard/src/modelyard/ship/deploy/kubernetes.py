@@ -18,7 +18,16 @@ from modelyard.render.chart import chart_name
 from modelyard.ship.chart import chart, folder_of
 from modelyard.ship.deploy.published import published
 from modelyard.ship.deploy.smoke import smoke
-from modelyard.ship.deploy.target import Live, Part, Place, Say, Shipment, Status, Target
+from modelyard.ship.deploy.target import (
+    Live,
+    Part,
+    Place,
+    Say,
+    Shipment,
+    Status,
+    Target,
+    only_looking,
+)
 from modelyard.tools import kubernetes as tool
 from modelyard.tools.kubernetes import Cluster
 
@@ -38,7 +47,8 @@ def selector(place: Place) -> str:
 
 def connect(place: Place) -> Cluster:
     """The cluster of the environment. Raises ToolFailed where none answers."""
-    return tool.connect(place.context, place.namespace)
+    with only_looking():
+        return tool.connect(place.context, place.namespace)
 
 
 def where(place: Place) -> str:
@@ -150,6 +160,18 @@ def settle(cluster: Cluster, place: Place) -> None:
         UsageError: the namespace does not exist.
         LockHeld: another deploy is at work.
     """
+    with only_looking():
+        if not _is_pending(cluster, place):
+            return
+        good = last_good(cluster, place)
+    if good is None:
+        tool.uninstall(cluster, release_of(place))
+    else:
+        tool.rollback(cluster, release_of(place), good, place.seconds)
+
+
+def _is_pending(cluster: Cluster, place: Place) -> bool:
+    """Whether a deploy was begun and never ended. Raises as `settle` does."""
     if not place.create_namespace:
         done = cluster.kubectl("get", "namespace", place.namespace, "-o", "name", check=False)
         # Who may work in one namespace only may not look at it: that is no reason to stop.
@@ -157,7 +179,7 @@ def settle(cluster: Cluster, place: Place) -> None:
             raise tool.translated("kubectl", "get namespace", done.stderr)
     revisions = tool.history(cluster, release_of(place))
     if not revisions or not revisions[-1].status.startswith("pending"):
-        return
+        return False
     last = revisions[-1]
     age = (datetime.now(UTC) - _moment(last.updated)).total_seconds()
     if age < place.seconds + 60:
@@ -166,11 +188,7 @@ def settle(cluster: Cluster, place: Place) -> None:
             why=f"Revision {last.number} is {last.status} since {age:.0f} s.",
             next_step="wait for it, then: modelyard status --env " + place.name,
         )
-    good = last_good(cluster, place)
-    if good is None:
-        tool.uninstall(cluster, release_of(place))
-    else:
-        tool.rollback(cluster, release_of(place), good, place.seconds)
+    return True
 
 
 def last_good(cluster: Cluster, place: Place) -> int | None:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelyard.errors import ModelyardError
 from modelyard.project import Project
 from modelyard.settings import Environment
 
 Say = Callable[[str], None]
+
+
+@contextmanager
+def only_looking() -> Iterator[None]:
+    """A block that asks and changes nothing: what fails in it is no deploy, and is not recorded."""
+    try:
+        yield
+    except ModelyardError as error:
+        error.touched = False
+        raise
 
 
 @dataclass(frozen=True)

@@ -156,9 +156,9 @@ def _recorded(
         )
         try:
             live = go()
-        except UsageError:
-            raise  # nothing was touched
         except ModelyardError as error:
+            if not error.touched:
+                raise
             reason = f"{error.what} {error.why}".strip()
             history.note(project, _with(line, began, why=reason), say)
             raise

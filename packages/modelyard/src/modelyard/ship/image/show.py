@@ -11,11 +11,12 @@ from typing import Any
 from modelyard.project import Project
 from modelyard.records import ImageCheckRecord
 from modelyard.ship.image import run, verify
+from modelyard.tools import browser
 from modelyard.tools import engine as engines
-from modelyard.tools import snapshot
 
 FOLDER = "m3-packaging"
 PICTURE = "page.png"
+WINDOW = (1200, 1500)
 
 
 @dataclass
@@ -49,7 +50,9 @@ def collect(
         host = running.url.removeprefix("http://")
         for route in ("/ping", "/v2/health/ready", "/v2"):
             found.answers[route] = _ask(host, route)
-        found.picture = snapshot.picture(f"{running.url}/", project.reports / FOLDER / PICTURE)
+        found.picture = browser.snap(
+            f"{running.url}/", project.reports / FOLDER / PICTURE, size=WINDOW
+        )
         found.log = engines.log(engine, running.container).strip().splitlines()
     finally:
         engines.remove(engine, running.container)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import hashlib
+import importlib.util
 import json
 import os
 from dataclasses import dataclass
@@ -14,6 +15,23 @@ import yaml
 from modelyard.errors import ToolFailed
 
 BLOCK = 1 << 20
+
+PLUGINS = {
+    "azure": "azure",
+    "gdrive": "gdrive",
+    "gs": "gs",
+    "hdfs": "hdfs",
+    "oss": "oss",
+    "s3": "s3",
+    "ssh": "ssh",
+    "webdav": "webdav",
+    "webdavs": "webdav",
+    "webhdfs": "webhdfs",
+}
+"""Scheme of a remote's URL -> the X of dvc-X, which DVC needs for it and does not bring."""
+
+EXTRAS = ("azure", "gs", "s3")
+"""Those that modelyard has an extra for."""
 
 DIR = ".dir"
 """How the md5 of a folder ends; its content is the list of the folder's files."""
@@ -100,6 +118,33 @@ def is_set_up(root: Path) -> bool:
 def default_remote(root: Path) -> str | None:
     """The name of the remote that push and pull use, or None."""
     return configured(root, "core", "remote")
+
+
+def remote_url(root: Path) -> str:
+    """Where the default remote lies: a URL, or a folder; empty where there is none."""
+    name = default_remote(root)
+    return (configured(root, f"'remote \"{name}\"'", "url") or "") if name else ""
+
+
+def remote_plugin(root: Path) -> str | None:
+    """The distribution that the default remote needs beside DVC, such as dvc-s3; None: none."""
+    scheme, found, _ = remote_url(root).partition("://")
+    plugin = PLUGINS.get(scheme.lower()) if found else None
+    return f"dvc-{plugin}" if plugin else None
+
+
+def missing_plugin(root: Path) -> str | None:
+    """What the default remote needs and is not installed here, or None."""
+    plugin = remote_plugin(root)
+    if plugin is None or importlib.util.find_spec(plugin.replace("-", "_")) is not None:
+        return None
+    return plugin
+
+
+def install_plugin(plugin: str) -> str:
+    """The command that installs a remote's plugin: ours where modelyard has an extra for it."""
+    extra = plugin.removeprefix("dvc-")
+    return f"pip install 'modelyard[{extra}]'" if extra in EXTRAS else f"pip install {plugin}"
 
 
 def cached_file(root: Path, md5: str) -> Path | None:

@@ -40,6 +40,17 @@ _ADVICE: tuple[tuple[frozenset[str], str], ...] = (
         ),
         LOST,
     ),
+    (
+        frozenset({"RemoteMissingDepsError", "ImportError", "ModuleNotFoundError"}),
+        "modelyard doctor, which names what to install for this remote",
+    ),
+    (
+        frozenset(
+            {"NoCredentialsError", "AuthError", "PermissionError", "ClientAuthenticationError"}
+        ),
+        "see that the remote's credentials are in the environment (S3: AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE); dvc push, to see that it works",
+    ),
     (frozenset({"NotDvcRepoError"}), "dvc init, or: modelyard init --adopt"),
     (frozenset({"OutputIsNotFileOrDirError", "OutputDoesNotExistError"}), "dvc status"),
     (

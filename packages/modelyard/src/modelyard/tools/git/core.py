@@ -102,7 +102,10 @@ def undo_commit(folder: Path, made: str, paths: Sequence[str | Path]) -> bool:
 
 def tag(folder: Path, name: str, message: str, rev: str = "HEAD") -> None:
     """Make an annotated tag."""
-    _call(folder, [*_identity(folder), "tag", "--annotate", "-m", message, name, rev])
+    _call(
+        folder,
+        [*_identity(folder), "tag", "--annotate", "--cleanup=whitespace", "-m", message, name, rev],
+    )
 
 
 def tags(folder: Path, pattern: str = "**") -> list[Tag]:

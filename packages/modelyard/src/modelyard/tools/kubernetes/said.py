@@ -32,13 +32,25 @@ _KNOWN: tuple[tuple[tuple[str, ...], type[ModelyardError], str, str], ...] = (
         "kubectl config get-contexts ; set deploy.environments, or --context",
     ),
     (
+        ("x509: ",),
+        ToolFailed,
+        "The cluster's certificate cannot be trusted.",
+        "fetch the kubeconfig anew (aws eks update-kubeconfig, az aks get-credentials, "
+        "gcloud container clusters get-credentials)",
+    ),
+    (
+        ("client-go credential plugin that is not installed",),
+        ToolFailed,
+        "The program that logs in to the cluster is not installed.",
+        "install the program that is named, or fetch the kubeconfig anew",
+    ),
+    (
         (
             "you must be logged in",
             "unauthorized",
             "expiredtoken",
             "token has expired",
             "credentials have expired",
-            "certificate has expired",
             "getting credentials",
             "asked for the client to provide credentials",
         ),
@@ -103,7 +115,7 @@ def translated(program: str, verb: str, output: str) -> ModelyardError:
 def _why(text: str) -> str:
     """The lines that say something, without the warnings before them."""
     lines = [
-        re.sub(r"^(Error|E\d{4} [\d:.]+ +\d+ \S+\]):? *", "", line).strip()
+        re.sub(r"^((?i:error): |E\d{4} [\d:.]+ +\d+ \S+\] *)", "", line).strip()
         for line in text.splitlines()
         if line.strip() and not line.startswith(("WARNING", "W0", "W1", "level=", "Use --debug"))
     ]

@@ -4,6 +4,7 @@ Plain values go in and come out. Importing this package is cheap: MLflow itself 
 `open_store` (see vendor.py), so that light commands never pay for it.
 """
 
+from modelyard.tools.mlflow.location import without_password
 from modelyard.tools.mlflow.packages import download_package, log_package, package_uri
 from modelyard.tools.mlflow.plain import (
     DIGEST_TAG,
@@ -16,7 +17,7 @@ from modelyard.tools.mlflow.plain import (
 from modelyard.tools.mlflow.preflight import preflight
 from modelyard.tools.mlflow.registry import get_alias, register, set_alias, tag_version, versions
 from modelyard.tools.mlflow.runs import find_runs, log_run, search_runs
-from modelyard.tools.mlflow.store import Store, open_store
+from modelyard.tools.mlflow.store import Store, open_store, prepare
 
 __all__ = [
     "DIGEST_TAG",
@@ -34,9 +35,11 @@ __all__ = [
     "open_store",
     "package_uri",
     "preflight",
+    "prepare",
     "register",
     "search_runs",
     "set_alias",
     "tag_version",
     "versions",
+    "without_password",
 ]

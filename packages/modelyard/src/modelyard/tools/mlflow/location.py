@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 SQLITE = "sqlite:///"
@@ -12,3 +13,8 @@ def sqlite_file(root: Path, uri: str) -> Path | None:
     if not uri.startswith(SQLITE):
         return None
     return root.resolve() / uri.removeprefix(SQLITE).partition("?")[0]
+
+
+def without_password(uri: str) -> str:
+    """The URI as it may be shown and recorded."""
+    return re.sub(r"//[^/@]*@", "//", uri)

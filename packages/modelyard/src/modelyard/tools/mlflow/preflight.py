@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from modelyard.errors import ToolFailed, capped
-from modelyard.tools.mlflow.location import sqlite_file
+from modelyard.tools.mlflow.location import sqlite_file, without_password
 
 LOCK_WAIT_SECONDS = 2.0
 REACH_SECONDS = 5.0
@@ -169,7 +169,7 @@ def _check_server(uri: str) -> None:
         return  # it answers; whether it lets us in, MLflow will say
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise _unreachable(_without_password(uri), reason) from error
+        raise _unreachable(without_password(uri), reason) from error
 
 
 def _check_port(host: str, port: int) -> None:
@@ -185,7 +185,3 @@ def _unreachable(where: str, reason: object) -> ToolFailed:
         why=str(reason),
         next_step="start the server, or unset MLFLOW_TRACKING_URI to use the project's own store",
     )
-
-
-def _without_password(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", uri)

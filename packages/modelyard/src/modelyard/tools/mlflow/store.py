@@ -21,6 +21,7 @@ from typing import Any
 
 from modelyard.errors import ToolFailed
 from modelyard.tools.mlflow.location import SQLITE, sqlite_file
+from modelyard.tools.mlflow.preflight import preflight
 from modelyard.tools.mlflow.vendor import load
 
 ARTIFACTS = "mlartifacts"
@@ -77,18 +78,39 @@ def open_store(root: Path, uri: str, experiment: str) -> Store:
     root = root.resolve()
     database = sqlite_file(root, uri)
     if database is None:
+        preflight(root, uri)  # one that has died meanwhile: MLflow would try again for minutes
         with _talk(root, uri) as client:
             return Store(uri, root, experiment, _experiment_id(client, experiment))
     uri = f"{SQLITE}{database}"
     database.parent.mkdir(parents=True, exist_ok=True)
     with _locked(root, database):
-        if not database.is_file() or database.stat().st_size == 0:
-            _create(root, database)
+        _create_once(root, database)
         with _talk(root, uri) as client:
             number = _experiment_id(client, experiment)
         if database.is_relative_to(root):
             _make_portable(database, root, number)
     return Store(uri, root, experiment, number, database)
+
+
+def prepare(root: Path, uri: str) -> None:
+    """Create a local store's tables where there are none: seconds that `open_store` then saves.
+
+    May be called from a thread: it touches no global of MLflow's. A server is left alone.
+
+    Raises:
+        ToolFailed: as `open_store`.
+    """
+    root = root.resolve()
+    if database := sqlite_file(root, uri):
+        load("mlflow.tracking")
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(root, database):
+            _create_once(root, database)
+
+
+def _create_once(root: Path, database: Path) -> None:
+    if not database.is_file() or database.stat().st_size == 0:
+        _create(root, database)
 
 
 @contextmanager
@@ -132,21 +154,24 @@ def _short(error: BaseException) -> str:
 @contextmanager
 def _locked(root: Path, database: Path) -> Iterator[None]:
     """Hold the store's file lock; the system drops it when the process dies."""
-    if database.is_relative_to(root):
-        path = root / ".modelyard" / f"{database.name}.lock"
-    else:
-        path = database.with_name(f".{database.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with _beside(root, database, "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
+def _beside(root: Path, database: Path, ending: str) -> Path:
+    """A file of the store's that nobody need see: in the project's own folder where it is there."""
+    within = database.is_relative_to(root)
+    folder = root / ".modelyard" if within else database.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / (f"{database.name}.{ending}" if within else f".{database.name}.{ending}")
+
+
 def _create(root: Path, database: Path) -> None:
-    """Create the tables beside the file and rename: a kill in between leaves nothing half."""
-    for left in database.parent.glob(f".{database.name}.*.part*"):
+    """Create the tables in a file apart and rename: a kill in between leaves nothing half."""
+    temporary = _beside(root, database, f"{os.getpid()}.part")
+    for left in temporary.parent.glob(_beside(root, database, "*.part*").name):
         left.unlink()  # of a killed process: we hold the lock, so nobody writes to it
-    temporary = database.with_name(f".{database.name}.{os.getpid()}.part")
     store = load("mlflow.store.tracking.sqlalchemy_store")
     try:
         with _translated():

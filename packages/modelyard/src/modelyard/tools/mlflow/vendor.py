@@ -13,6 +13,8 @@ _SETTINGS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Seven tries, MLflow's own number, are four minutes of silence where a server answers 500.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # A uv.lock of the project is not the package's environment: its only need is modelyard-serve.
     "MLFLOW_UV_AUTO_DETECT": "false",
