@@ -78,10 +78,11 @@ def test_an_image_of_another_package(world: Any) -> None:
 
 def test_after_a_rollback_the_champions_earlier_image_is_taken(world: Any) -> None:
     digest = world.record("champion")["package_digest"]
-    empty: dict[Any, Any] = {str: "", int: 0, bool: False}
+    empty: dict[Any, Any] = {str: "", int: 0, bool: False, float: 0.0}
     fields = msgspec.structs.fields(ImageRecord)
     blank = {field.name: empty.get(field.type, ()) for field in fields if field.required}
-    lines = [json.dumps({**blank, **BUILT, "package_digest": d}) for d in (digest, "f" * 64)]
+    known = {**blank, **BUILT, "labels": {}}
+    lines = [json.dumps({**known, "package_digest": found}) for found in (digest, "f" * 64)]
     (world.root / "records/images.jsonl").write_text("\n".join(lines) + "\n")
     record(world, package_digest="f" * 64)
     # It gets as far as the cluster, which is not there.
