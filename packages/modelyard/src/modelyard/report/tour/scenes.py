@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard.report import reasons, words
 from modelyard.report.gather import Gathered
-from modelyard.report.tour import servers
+from modelyard.report.tour import servers, tracker
 from modelyard.report.tour.director import Director
 from modelyard.tools import engine as engines
 
@@ -117,35 +117,35 @@ def tracking(film: Director, state: Gathered, visit: Visit) -> str:
     """MLflow's page, with runs side by side."""
     if visit.tracker is None:
         return "MLflow's page did not open, though the camera waited for it"
-    name, ids = servers.experiment(visit.mlflow)
-    if not ids:
+    tracked = tracker.ask(visit.mlflow)
+    if tracked is None:
         return "the tracking store holds no run"
     with film.turn_to(visit.tracker) as page:
-        page.goto(servers.runs_page(visit.mlflow, name), wait_until="commit")
         film.say(
             "MLflow holds every run with its trials, figures, files and lineage. This is its own "
             "page."
         )
-        page.get_by_role("link", name=servers.run_name(visit.mlflow, ids[0])).first.wait_for(
-            timeout=1000 * min(40.0, film.left / 3)
-        )
+        tracker.open_list(page, tracked, min(45.0, film.left / 3))
         film.stretch()
         film.hold(1.5)
-        if len(ids) > 1:
-            page.goto(servers.compare_page(visit.mlflow, name, ids[:2]), wait_until="commit")
+        page.goto(tracked.side_by_side, wait_until="commit")
+        if len(tracked.runs) > 1:
             film.say(
                 "Two runs side by side: their parameters, and the figures on the held-out rows."
             )
-            film.pause(4)
-            with suppress(Exception):
-                # A page of another version may scroll elsewhere: it is still shown.
-                page.mouse.move(640, 420)
-                film.scroll(900, 2.5)
-            film.hold(1.0)
         else:
-            page.goto(servers.runs_page(visit.mlflow, name, ids[0]), wait_until="commit")
             film.say("A run with its parameters, and the figures on the held-out rows.")
-            film.hold(2.5)
+        film.pause(4)
+        with suppress(Exception):
+            # A page of another version may have no such heading: it is still shown.
+            heading = page.get_by_text("Metrics", exact=True).last
+            heading.evaluate(
+                "e => e.scrollIntoView({block: 'start', behavior: 'smooth'})", timeout=4000
+            )
+            film.pause(2)
+            page.mouse.move(640, 300)
+            film.scroll(900, 2.5)
+        film.hold(1.5)
     return ""
 
 
@@ -242,7 +242,7 @@ def container(film: Director, state: Gathered, visit: Visit) -> str:
         *(
             [
                 f"head -n 4 {table} | curl -s --data-binary @- -H 'Content-Type: text/csv' "
-                f"{address}/v1/predict ; echo"
+                f"-H 'Accept: text/csv' {address}/v1/predict"
             ]
             if table.endswith(".csv")
             else []
