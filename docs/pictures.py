@@ -5,6 +5,7 @@ What a missing program keeps from being taken is named; the others are taken all
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from modelyard.tools import browser, screen
 PICTURES = Path(__file__).resolve().parent / "pictures"
 SIZE = (1280, 800)
 RECORDING = "recording.mp4"
+TIME = re.compile(r"00:(\d\d):(\d\d,\d{3})")
 MOST = 250_000
 """Bytes of a picture at the most."""
 
@@ -91,13 +93,17 @@ def _mlflow(here: Project, target: Path) -> None:
 
 
 def _frame(here: Project, target: Path) -> None:
-    """A frame of the recording, from the report's scene: near the end."""
+    """A frame of the recording: the end of its longest caption, that of the run in the terminal."""
     film = here.reports / RECORDING
     if not film.is_file():
         raise ModelyardError(
             "There is no recording.", why=f"{film} is missing.", next_step="make record"
         )
-    screen.still(film, 0.55 * screen.length(film), target)
+    text = film.with_suffix(".srt").read_text(encoding="utf-8")
+    times = [60.0 * int(m) + float(s.replace(",", ".")) for m, s in TIME.findall(text)]
+    spans = list(zip(times[::2], times[1::2], strict=True))
+    start, end = max(spans, key=lambda span: span[1] - span[0])
+    screen.still(film, max(start, end - 1.0), target)
 
 
 @contextmanager

@@ -135,14 +135,14 @@ def terminal(
         "-fg",
         "#e4e8ec",
         "-b",
-        "16",
+        "20",
         "-bw",
         "0",
         "+sb",
         "-cr",
         "#6bb8e6",
         "-geometry",
-        f"{size[0] // 10 - 3}x{size[1] // 20 - 2}+0+0",
+        f"{size[0] // 10 - 4}x{size[1] // 20 - 2}+0+0",
     ]
     return subprocess.Popen(
         [*look, "-e", *command],

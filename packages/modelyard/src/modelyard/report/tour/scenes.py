@@ -88,7 +88,7 @@ def run(film: Director, state: Gathered, visit: Visit) -> str:
     """A run, from the table to the gate."""
     commands = [
         "git log --graph --oneline --decorate -8",
-        "modelyard run -S tune.budget=8s --no-release",
+        "modelyard run --force -S tune.budget=8s --no-release",
     ]
     with film.terminal(commands, state.project.name) as ended:
         film.say(
@@ -108,7 +108,7 @@ def run(film: Director, state: Gathered, visit: Visit) -> str:
             "enough."
         )
         film.hold()
-        whole = ended(2, min(75.0, film.left - 95))
+        whole = ended(2, min(100.0, film.left - 150))
         film.pause(3)
     return "" if whole else "the run went on after the camera left"
 
@@ -135,12 +135,14 @@ def tracking(film: Director, state: Gathered, visit: Visit) -> str:
             )
         else:
             film.say("A run with its parameters, and the figures on the held-out rows.")
-        film.pause(4)
         with suppress(Exception):
             # A page of another version may have no such heading: it is still shown.
             heading = page.get_by_text("Metrics", exact=True).last
+            heading.wait_for(timeout=1000 * min(30.0, film.left / 3))
+            film.stretch()
+            film.pause(3)
             heading.evaluate(
-                "e => e.scrollIntoView({block: 'start', behavior: 'smooth'})", timeout=4000
+                "e => e.scrollIntoView({block: 'start', inline: 'nearest', behavior: 'smooth'})"
             )
             film.pause(2)
             page.mouse.move(640, 300)
@@ -242,7 +244,7 @@ def container(film: Director, state: Gathered, visit: Visit) -> str:
         *(
             [
                 f"head -n 4 {table} | curl -s --data-binary @- -H 'Content-Type: text/csv' "
-                f"-H 'Accept: text/csv' {address}/v1/predict"
+                f"{address}/v1/predict ; echo"
             ]
             if table.endswith(".csv")
             else []

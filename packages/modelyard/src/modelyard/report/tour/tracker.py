@@ -68,13 +68,12 @@ def open_list(page: Any, tracked: Tracked, seconds: float) -> None:
 
 
 def tidy(page: Any, tracked: Tracked, metric: str) -> None:
-    """Let the page show runs with their figures: its chat is closed, two columns are added.
+    """Let the page show runs with their figure: its chat is closed, its columns are chosen.
 
     These are settings that a person makes with a click or two, kept where the page keeps them; a
     page of another version does not know them and shows what it shows.
     """
-    columns = [f"metrics.`{side}_{metric}`" for side in ("test", "baseline")]
-    columns = ["attributes.`Dataset`", *columns, "attributes.`Models`"]
+    columns = ["attributes.`Dataset`", f"metrics.`test_{metric}`"]
     key = f'MLflowLocalStorage-1.1-ExperimentPage-["{tracked.experiment}"]-ReactComponentState'
     with suppress(Exception):
         page.evaluate(
