@@ -255,8 +255,10 @@ def _engine(state: Gathered) -> tuple[engines.Engine | None, str]:
         return None, "no image was built (modelyard image build)"
     try:
         engine = engines.find(state.project.settings.image.engine)
-        if engines.image(engine, name) is None:
-            return None, f"{engine.name} has no image {name} any more (modelyard image build)"
+        found = engines.image(engine, name)
+        if found is None or found.id != (state.image or {}).get("image_id"):
+            said = "has no image" if found is None else "has another image by the name"
+            return None, f"{engine.name} {said} {name} (modelyard image build)"
     except ToolFailed as error:
         return None, f"{error.what} {error.why}"
     return engine, ""

@@ -129,6 +129,10 @@ def tracking(film: Director, state: Gathered, visit: Visit) -> str:
         film.stretch()
         film.hold(1.5)
         page.goto(tracked.side_by_side, wait_until="commit")
+        heading = page.get_by_text("Metrics", exact=True).last
+        with suppress(Exception):  # a page of another version may have none: it is still shown
+            heading.wait_for(timeout=1000 * min(30.0, film.left / 3))
+        film.stretch()
         if len(tracked.runs) > 1:
             film.say(
                 "Two runs side by side: their parameters, and the figures on the held-out rows."
@@ -136,17 +140,20 @@ def tracking(film: Director, state: Gathered, visit: Visit) -> str:
         else:
             film.say("A run with its parameters, and the figures on the held-out rows.")
         with suppress(Exception):
-            # A page of another version may have no such heading: it is still shown.
-            heading = page.get_by_text("Metrics", exact=True).last
-            heading.wait_for(timeout=1000 * min(30.0, film.left / 3))
-            film.stretch()
             film.pause(3)
             heading.evaluate(
-                "e => e.scrollIntoView({block: 'start', inline: 'nearest', behavior: 'smooth'})"
+                "e => e.scrollIntoView({block: 'start', behavior: 'smooth'})", timeout=4000
             )
             film.pause(2)
             page.mouse.move(640, 300)
-            film.scroll(900, 2.5)
+            film.scroll(1390, 3.0)
+            # The page's two halves of the table part while it moves; a nudge brings them together.
+            page.evaluate(
+                "document.querySelectorAll('[class*=Grid]').forEach(e => { e.scrollLeft = 0 })"
+            )
+            film.pause(0.5)
+            page.mouse.wheel(0, 6)
+            film.stretch()
         film.hold(1.5)
     return ""
 
@@ -259,11 +266,15 @@ def container(film: Director, state: Gathered, visit: Visit) -> str:
                 "It says that it is healthy."
             )
             ended(2, 30)
+            film.say("It predicts rows of the table, here as JSON.")
+            ended(len(commands) - 1, min(40.0, film.left - 50))
+            if any(film.codes):
+                return f"a command ended with {max(film.codes)}: {commands[len(film.codes) - 1]}"
             film.say(
-                "It predicts rows of the table; and its golden samples come back as they were "
-                "packed, to the last digit that counts."
+                "And its golden samples come back as they were packed, to the last digit that "
+                "counts."
             )
-            if not ended(len(commands), min(40.0, film.left - 50)):
+            if not ended(len(commands), min(30.0, film.left - 50)):
                 return "the container took too long"
             film.hold(1.0)
     finally:
