@@ -47,7 +47,7 @@ CLOSING = 0.3
 """Seconds between the end of new connections and the end of the workers."""
 THREADS = 16
 """Threads of a worker. One computes at a time; the others wait for bodies, so that a client who
-stalls stops nobody. With 16 busy clients it costs nothing that can be measured here."""
+stalls stops nobody. They cost a third of one thread's requests of one row (docs/adr/0012)."""
 _WATCH = 0.05
 _SO_ATTACH_FILTER = 26
 _M_ARENA_MAX = -8
