@@ -21,6 +21,12 @@ from typing import Any
 import kube_tools
 import pytest
 
+from modelyard import project
+from modelyard.errors import ModelyardError
+from modelyard.ship.deploy.ecs import rollback
+from modelyard.ship.deploy.judged import shipment
+from modelyard.ship.deploy.place import place
+
 REGION = "eu-central-1"
 IMAGE = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/churn@sha256:" + "a" * 64
 OTHER = IMAGE.replace("a" * 64, "b" * 64)
@@ -165,6 +171,13 @@ def test_an_endpoint_that_serves_another_package_is_taken_back(world: Any) -> No
             url = settings.partition("url: ")[2].splitlines()[0]
             world.edit(f"url: {url}", f"url: http://127.0.0.1:{port}")
             done = deploy(world, OTHER, code=1)
+            # A rollback to what does not prove itself is taken back as a deploy is.
+            here = place(project.load(world.root), "production", timeout="20s")
+            (unproven,) = set(ecs.list_task_definitions()["taskDefinitionArns"]) - {
+                first["taskDefinition"]
+            }
+            with pytest.raises(ModelyardError, match="serves another package"):
+                rollback(here, shipment(here.project, OTHER), unproven, print)
         finally:
             server.terminate()
     assert "serves another package" in done.stderr
