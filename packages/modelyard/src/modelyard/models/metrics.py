@@ -12,7 +12,7 @@ zero under a percentage) it is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -308,6 +308,24 @@ def resolve(setting: str, task: Task) -> str:
         why=f"Metrics of a {task} task: auto, {capped(names, 20)}.",
         next_step="edit tune.metric in modelyard.yaml",
     )
+
+
+def check_limits(names: Iterable[str], task: Task) -> None:
+    """Refuse a limit on what is no metric of this task.
+
+    Raises:
+        UsageError: names the nearest one.
+    """
+    known = [metric.name for metric in usual(task)]
+    for name in names:
+        if name in known:
+            continue
+        what = f"not one of a {task} task" if name in METRICS else "not a metric"
+        raise UsageError(
+            f"gate.limits: {name!r} is {what}{nearest(name, known) or '.'}",
+            why=f"Metrics of a {task} task: {capped(known, 20)}.",
+            next_step="edit gate.limits in modelyard.yaml",
+        )
 
 
 def prepare(name: str, y: Target, scores: Floats, threshold: float | None = None) -> Weigh:

@@ -73,7 +73,7 @@ def infer(
     reads: list[ty.Read] = []
     for series in frame.get_columns():
         if series.name == data.target:
-            form = ty.Form(target.kind, 1.0, reason=target.reason)
+            form = ty.Form(target.kind, 1.0, target.style, reason=target.reason)
             values = target.values if whole else target.values.filter(kept)
             reads.append(ty.Read(values, form, target.counts))
         else:
@@ -88,6 +88,7 @@ def infer(
         target=data.target,
         classes=target.classes,
         positive=target.positive,
+        missing=data.missing,
         columns=columns,
     )
     if not schema.features:
@@ -197,6 +198,7 @@ def _column(read: ty.Read, data: DataSection, target: Target, stats: Stats) -> C
         maximum=high,
         mean=mean,
         time_format=form.time_format,
+        style=form.style if kind in ("number", "integer") else "plain",
         reason=reason,
     )
 

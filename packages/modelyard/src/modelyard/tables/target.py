@@ -11,6 +11,7 @@ from modelyard.forms import Task
 from modelyard.records import ColumnKind
 from modelyard.settings import DataSection
 from modelyard.tables import typing as ty
+from modelyard.values import Style
 
 MIN_CLASS_ROWS = 3
 """A class must be able to stand on each side of the split: train, valid, test."""
@@ -41,6 +42,7 @@ class Target:
     positive: str | None = None
     reason: str = ""
     counts: pl.DataFrame | None = None
+    style: Style = "plain"
 
 
 def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
@@ -52,7 +54,7 @@ def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
     """
     name = series.name
     series = ty.without(series, data.missing)
-    values, counts = _typed(series, data, delimiter)
+    values, counts, style = _typed(series, data, delimiter)
     present = values.drop_nulls()
     if present.is_empty():
         raise DataInvalid(
@@ -62,15 +64,15 @@ def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
         )
     task, reason = _task(values, data)
     if task == "regression":
-        return _regression(series, values, reason)
+        return _regression(series, values, reason, style)
     texts = ty.canonical_text(_whole(values)) if values.dtype != pl.String else values
     return _classes(texts, counts, task, data, reason)
 
 
 def _typed(
     series: pl.Series, data: DataSection, delimiter: str
-) -> tuple[pl.Series, pl.DataFrame | None]:
-    """Read the target; classes come with their counts."""
+) -> tuple[pl.Series, pl.DataFrame | None, Style]:
+    """Read the target; classes come with their counts, numbers with how they are written."""
     if series.dtype != pl.String:
         values = ty.native(series)
         if values is None:
@@ -79,14 +81,14 @@ def _typed(
                 why="A class or a number can be predicted.",
                 next_step="name another column: data.target in modelyard.yaml",
             )
-        return values, None
+        return values, None, "plain"
     if data.types.get(series.name) in ("category", "text"):
-        return ty.canonical_text(series), None
+        return ty.canonical_text(series), None, "plain"
     read = ty.read(series, series.name, delimiter)
     if read.form.kind == "boolean":
         # "Yes" stays "Yes": people know their classes by the spelling in the table.
-        return _one_spelling(series, read)
-    return read.values, read.counts
+        return *_one_spelling(series, read), "plain"
+    return read.values, read.counts, read.form.style
 
 
 def _task(values: pl.Series, data: DataSection) -> tuple[Task, str]:
@@ -144,7 +146,7 @@ def _whole(values: pl.Series) -> pl.Series:
     return values
 
 
-def _regression(series: pl.Series, values: pl.Series, reason: str) -> Target:
+def _regression(series: pl.Series, values: pl.Series, reason: str, style: Style) -> Target:
     infinite = values.is_infinite() if values.dtype == pl.Float64 else None
     if infinite is not None and infinite.any():
         rows = [row + 1 for row in infinite.arg_true().to_list()]
@@ -156,7 +158,7 @@ def _regression(series: pl.Series, values: pl.Series, reason: str) -> Target:
     lost = ty.failures(series, values)
     assert not lost.any()
     kind: ColumnKind = "integer" if values.dtype == pl.Int64 else "number"
-    return Target("regression", values, kind, reason=reason)
+    return Target("regression", values, kind, reason=reason, style=style)
 
 
 def _one_spelling(series: pl.Series, read: ty.Read) -> tuple[pl.Series, pl.DataFrame | None]:

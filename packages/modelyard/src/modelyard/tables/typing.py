@@ -8,12 +8,13 @@ NA is Namibia in a column of countries.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from modelyard.records import ColumnKind
 from modelyard.tables.moments import Unit, compact_dates, moment_form, parse_moments
+from modelyard.values import Style
 
 MISSING_WORDS = frozenset(
     {"", "na", "n/a", "#n/a", "<na>", "nan", "null", "(null)", "none", "nil", "?", "-", "--", "."}
@@ -31,7 +32,13 @@ _NEAR = 0.9
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?i:inf(?:inity)?)$"
 _THOUSANDS = r"^[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?$"
 _DECIMAL_COMMA = r"^[+-]?(?:\d{1,3}(?:[. '’\u00a0\u202f]\d{3})+|\d+)(?:,\d+)?$"
-Style = Literal["plain", "thousands", "comma"]
+
+
+_STYLES: dict[Style, str] = {
+    "plain": _PLAIN,
+    "thousands": _THOUSANDS,
+    "comma": _DECIMAL_COMMA,
+}
 
 
 @dataclass(frozen=True)
@@ -109,11 +116,16 @@ def _by_spelling(series: pl.Series, texts: pl.Series, form: Form) -> pl.Series:
     return series.replace_strict(texts, once, default=None, return_dtype=pl.Boolean)
 
 
-def wanted_form(series: pl.Series, kind: ColumnKind, name: str, delimiter: str) -> Form:
-    """The best form of a kind that a person named, even where it does not read every value."""
+def wanted_form(
+    series: pl.Series, kind: ColumnKind, name: str, delimiter: str, recorded: Style = "plain"
+) -> Form:
+    """The best form of a kind that a person named, even where it does not read every value.
+
+    `recorded` is how the column's numbers were written before.
+    """
     texts = spellings(series)
     if kind in ("number", "integer"):
-        return number_form(texts, delimiter)
+        return number_form(texts, delimiter, recorded)
     if kind == "boolean":
         return boolean_form(texts, series)
     if kind == "datetime":
@@ -142,10 +154,15 @@ def _decide(texts: pl.Series, present: pl.Series | pl.DataFrame, name: str, deli
     return Form("category", 1.0, reason=reason)
 
 
-def number_form(texts: pl.Series, delimiter: str) -> Form:
-    """Plain numbers, thousands commas, or decimal commas; ambiguous ones follow the delimiter."""
+def number_form(texts: pl.Series, delimiter: str, recorded: Style = "plain") -> Form:
+    """Plain numbers, thousands commas, or decimal commas.
+
+    Where several forms read them, it is the recorded one, else the delimiter decides.
+    """
     if texts.is_empty():
         return Form("number", 1.0)
+    if recorded != "plain" and _share(texts, _STYLES[recorded]) == 1.0:
+        return Form("number", 1.0, recorded)
     if texts.str.contains(r"^[+-]?0\d+$").any():
         return Form("number", 0.0, reason="codes: some begin with a zero")
     size = len(texts)
@@ -294,8 +311,9 @@ def text_of(value: Any) -> str:
 def native(series: pl.Series) -> pl.Series | None:
     """A column that is not text, in the five types of the house; None for what has no such type.
 
-    Whole numbers become Int64 (Float64 where they do not fit), decimals and durations (in seconds)
-    Float64, moments Datetime("us") in UTC without a zone.
+    Whole numbers become Int64 (texts where they do not fit: Float64 would make different codes
+    equal), decimals and durations (in seconds) Float64, moments Datetime("us") in UTC without a
+    zone.
     """
     dtype = series.dtype
     if dtype == pl.Boolean or dtype == pl.Int64:
@@ -305,7 +323,7 @@ def native(series: pl.Series) -> pl.Series | None:
     if dtype.is_integer():
         whole = series.cast(pl.Int64, strict=False)
         fits = whole.null_count() == series.null_count()
-        return whole if fits else series.cast(pl.Float64)
+        return whole if fits else series.cast(pl.String)
     if dtype.is_float() or dtype.is_decimal():
         return series.cast(pl.Float64).fill_nan(None)
     if isinstance(dtype, pl.Datetime):

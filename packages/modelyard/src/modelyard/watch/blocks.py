@@ -42,6 +42,7 @@ def each(
     encoding: str = "auto",
     delimiter: str = "auto",
     numbers: Collection[str] = (),
+    as_text: Collection[str] = (),
     whole: bool = False,
     large: int = LARGE,
 ) -> Iterator[Block]:
@@ -49,13 +50,14 @@ def each(
 
     Args:
         numbers: columns that must not come as text: how it is read is decided on all rows.
+        as_text: columns that are read as text, in a table that is read whole.
 
     Raises:
         ReadWhole: start again with `whole=True`. Rows that were yielded must be forgotten.
         DataInvalid, UsageError: as `reading.read_table`.
     """
-    if whole or not source.is_file() or source.stat().st_size < large:
-        raw = reading.read_table(source, encoding=encoding, delimiter=delimiter)
+    if whole or as_text or not source.is_file() or source.stat().st_size < large:
+        raw = reading.read_table(source, encoding=encoding, delimiter=delimiter, as_text=as_text)
         for start in range(0, raw.frame.height, ROWS):
             yield Block(raw.frame[start : start + ROWS], start, raw.delimiter)
         return

@@ -21,8 +21,14 @@ def schema_of(manifest: Manifest) -> Schema:
         target=manifest.target,
         classes=manifest.classes,
         positive=manifest.positive,
+        missing=declared(manifest),
         columns=tuple(_column(feature) for feature in manifest.features),
     )
+
+
+def declared(manifest: Manifest) -> tuple[str, ...]:
+    """The spellings of a missing value that the package knows."""
+    return tuple(dict.fromkeys(word for f in manifest.features for word in f.missing))
 
 
 def _column(feature: Feature) -> Column:
@@ -33,6 +39,7 @@ def _column(feature: Feature) -> Column:
         minimum=_bound(feature, feature.minimum),
         maximum=_bound(feature, feature.maximum),
         time_format=feature.time_format,
+        style=feature.style,
     )
 
 
@@ -52,7 +59,8 @@ def fit(
 ) -> validation.Report:
     """Fit a raw table to the signature; the report's `frame` holds the features, typed.
 
-    Columns that the model does not take are no misfit here. `missing` is data.missing.
+    Columns that the model does not take are no misfit here. `missing` counts besides the
+    package's own.
     """
     names = [feature.name for feature in manifest.features]
     taken = raw.select([name for name in names if name in raw.columns])
