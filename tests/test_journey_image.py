@@ -242,6 +242,7 @@ def test_a_signature(yard: Any) -> None:
     yard.edit("sign: cp $IMAGE_RECORD signed-$IMAGE_ID", "sign: cosign-of-nowhere sign $IMAGE")
     said = yard.cli("image", "build", code=1).stderr
     assert "built and not signed: cosign-of-nowhere cannot be started" in said
+    assert yard.record("image") == record  # what is not signed is not noted, so not deployed
 
 
 def test_an_edited_dockerfile_is_kept(yard: Any) -> None:

@@ -23,7 +23,7 @@ def published(place: Place, what: Shipment, say: Say) -> Shipment:
     repository = place.settings.repository
     if what.digest or repository is None:
         return what
-    engine = containers.find()
+    engine = containers.find(place.project.settings.image.engine)
     verified(engine, what)
     return pushed(engine, what, repository, say)
 
