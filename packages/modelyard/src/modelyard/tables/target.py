@@ -69,6 +69,19 @@ def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
     return _classes(texts, counts, task, data, reason)
 
 
+def words_for_nothing(series: pl.Series, data: DataSection) -> dict[str, int]:
+    """What the raw target says in rows that were taken to have none, such as `none`, and how often.
+
+    Empty cells and what `data.missing` names are not among them.
+    """
+    if series.dtype != pl.String or data.types.get(series.name) in ("category", "text"):
+        return {}
+    texts = ty.without(series, data.missing).drop_nulls().str.strip_chars()
+    words = [word for word in ty.MISSING_WORDS if word]
+    counts = ty.text_counts(texts.filter(texts.str.to_lowercase().is_in(words)))
+    return dict(counts.iter_rows())
+
+
 def _typed(
     series: pl.Series, data: DataSection, delimiter: str
 ) -> tuple[pl.Series, pl.DataFrame | None, Style]:
