@@ -83,16 +83,23 @@ print(json.dumps({{
     assert size <= 170e6, f"{size / 1e6:.0f} MB"
 
 
+LONG = ("test_soak.py", "test_fuzz.py", "test_openapi_live.py")
+
+
 @pytest.mark.journey
-def test_serve_passes_its_whole_suite_alone(alone: Path, tmp_path: Path) -> None:
-    """After the test above: what tests need is installed beside, and nothing of the build half."""
+def test_serve_passes_its_suite_alone(alone: Path, tmp_path: Path) -> None:
+    """After the test above: what tests need is installed beside, and nothing of the build half.
+
+    What asks the same things for longer (soak, fuzz, every operation of the document) is left out.
+    """
     install(
         alone, "pytest", "pytest-timeout", "hypothesis", "onnx", "jsonschema", "schemathesis",
         "openapi-spec-validator",
     )  # fmt: skip
     done = run(
         str(alone), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp",
-        str(tmp_path / "work"), str(SERVE / "tests"), cwd=ROOT,
+        str(tmp_path / "work"), str(SERVE / "tests"),
+        *(f"--ignore={SERVE / 'tests' / name}" for name in LONG), cwd=ROOT,
         env=os.environ | {
             "MODELYARD_FUZZ_EXAMPLES": "25",
             "PATH": f"{alone.parent}{os.pathsep}{os.environ['PATH']}",
