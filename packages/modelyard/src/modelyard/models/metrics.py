@@ -359,8 +359,9 @@ def steps(y: Target, p: Floats) -> tuple[Floats, Floats, Floats]:
     order = np.argsort(-p, kind="stable")
     ranked, hit = p[order], (y[order] == 1).astype(np.float64)
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    found = np.cumsum(hit)[last]
-    return ranked[last], found, last + 1 - found
+    found: Floats = np.cumsum(hit)[last]
+    missed: Floats = (last + 1).astype(np.float64) - found
+    return ranked[last], found, missed
 
 
 def best_threshold(y: Target, p: Floats, rule: str = "f1") -> float:
