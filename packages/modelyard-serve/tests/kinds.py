@@ -255,7 +255,7 @@ def _feature(draw: st.DrawFn, name: str) -> Feature:
         levels=levels,
         parts=tuple(parts) if kind == "datetime" else (),
         time_format=form if kind == "datetime" else None,
-        missing=draw(st.sampled_from([(), (), ("-9", "gone"), ("1900-01-01", "unknown", "0.5")])),
+        missing=draw(st.sampled_from([(), (), ("-9", "gone"), ("1900-01-01", "unknown", "0.25")])),
         missing_share=draw(st.sampled_from([0.0, 0.5])),
     )
 
