@@ -166,6 +166,9 @@ def same(found: Matrix, expected: Matrix) -> bool:
     return found[~gone].tobytes() == expected[~gone].tobytes()
 
 
+WORDS = [(), (), ("-9", "gone"), ("1900-01-01", "unknown", "0.25"), ("0", "1", "no")]
+"""What a person may have declared to be missing."""
+
 # What may stand in a column of each kind, in JSON's types.
 _finite = st.floats(allow_nan=False, allow_infinity=False)
 _integers = st.integers(-(2**62), 2**62) | st.integers(-1000, 1000) | st.integers(-(2**70), 2**70)
@@ -255,7 +258,7 @@ def _feature(draw: st.DrawFn, name: str) -> Feature:
         levels=levels,
         parts=tuple(parts) if kind == "datetime" else (),
         time_format=form if kind == "datetime" else None,
-        missing=draw(st.sampled_from([(), (), ("-9", "gone"), ("1900-01-01", "unknown", "0.25")])),
+        missing=draw(st.sampled_from(WORDS)),
         missing_share=draw(st.sampled_from([0.0, 0.5])),
     )
 

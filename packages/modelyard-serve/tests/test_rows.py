@@ -380,6 +380,19 @@ def test_a_table_s_numbers_are_read_as_in_training(
     assert csvtable.values(features, {"amount": cells})["amount"] == numbers
 
 
+@pytest.mark.parametrize("cell", ["-999", "-999.0", "-9.99e2", " -999 ", "gone"])
+def test_a_category_s_cell_may_be_a_number_that_stands_for_nothing(cell: str) -> None:
+    features = [Feature(name="code", kind="category", levels=("415",), missing=("-999", "gone"))]
+    assert np.isnan(encode(features, csvtable.values(features, {"code": [cell]}))).all()
+
+
+@pytest.mark.parametrize("cell", ["9" * 5000, "-" + "9" * 5000, "-0", "+7"])
+def test_a_cell_of_many_digits_is_a_text(cell: str) -> None:
+    features = [Feature(name="code", kind="category", levels=("0", "7"))]
+    code = encode(features, csvtable.values(features, {"code": [cell]}))[0, 0]
+    assert code == {"-0": 1.0, "+7": 2.0}.get(cell, 0.0)
+
+
 @pytest.mark.parametrize("kind", ["boolean", "datetime"])
 def test_words_for_nothing_are_missing_in_a_table(kind: Any) -> None:
     features = [Feature(name="x", kind=kind, parts=("year",) if kind == "datetime" else ())]

@@ -182,11 +182,23 @@ def test_clusters_of_one_row_are_rows() -> None:
     assert plain == alone
 
 
-def test_many_clustered_rows_are_sampled_by_whole_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
-    y, scores, owner = _clustered(400, 25, 3)
+@pytest.mark.parametrize(("clusters", "size"), [(400, 25), (30, 333)])
+def test_of_many_clustered_rows_a_part_tells_as_much(
+    monkeypatch: pytest.MonkeyPatch, clusters: int, size: int
+) -> None:
+    """Few large clusters too: were whole ones taken, two would have to speak for thirty."""
+    y, scores, owner = _clustered(clusters, size, 3)
     whole = mae(y, scores, owner)
-    monkeypatch.setattr(bootstrap, "CAP", 2500)
+    monkeypatch.setattr(bootstrap, "CAP", 1000)
     part = mae(y, scores, owner)
     assert part.value == whole.value
-    width = whole.high - whole.low
-    assert part.high - part.low == pytest.approx(width, rel=0.3)
+    assert part.high - part.low == pytest.approx(whole.high - whole.low, rel=0.3)
+
+
+def test_one_cluster_alone_is_no_evidence_of_none() -> None:
+    """Drawn as one it would give an interval of no width: rows are drawn instead."""
+    y, scores = make(500, 2)
+    other = noisy(scores, 0.2, 1)
+    alone = bootstrap.paired("roc_auc", y, scores, other, clusters=np.zeros(500))
+    assert alone == bootstrap.paired("roc_auc", y, scores, other)
+    assert alone.low < alone.high

@@ -249,3 +249,10 @@ def test_columns_are_left_as_text_where_asked(table) -> None:
     frame = table("a;b\n1.234;2\n5.678;3\n", as_text={"a"}).frame
     assert frame["a"].to_list() == ["1.234", "5.678"]
     assert frame["b"].dtype == pl.Int64
+
+
+def test_late_codes_among_stray_quotes_keep_their_zeros(table) -> None:
+    rows = "".join(f"501,{row},x\n" for row in range(12_000))
+    frame = table(f'code,n,s\n{rows}0042,1,ab"c\n').frame
+    assert frame["code"][-1] == "0042"
+    assert frame["s"][-1] == 'ab"c'

@@ -414,3 +414,19 @@ def test_a_target_called_rows() -> None:
     )
     assert schema.classes == ("a", "b", "c", "d", "e")
     assert quality.class_counts(frame, schema) == dict.fromkeys("abcde", 4)
+
+
+@pytest.mark.parametrize("more", [{"task": "regression"}, {"types": {"y": "number"}}])
+@pytest.mark.parametrize("dtype", [pl.String, pl.UInt64])
+def test_a_target_of_many_digits_can_be_a_number(more: dict[str, Any], dtype: Any) -> None:
+    amounts = [(2**63 + 7919 * row) for row in range(200)]
+    values = pl.Series([str(n) for n in amounts]).cast(dtype)
+    frame, schema = schema_of({"a": list(range(200)), "y": values}, **more)
+    assert schema.task == "regression"
+    assert frame["y"][1] == float(amounts[1])
+
+
+def test_what_is_declared_missing_is_so_in_every_spelling() -> None:
+    cells = ["1,5", "-999,0", "-999", "2.345,5"] * 10
+    frame, _ = schema_of({"a": cells}, missing=("-999",))
+    assert frame["a"].to_list()[:4] == [1.5, None, None, 2345.5]

@@ -12,11 +12,11 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from modelyard_serve.contract import Feature
-from modelyard_serve.encoding import respelled
+from modelyard_serve.encoding import category_codes, respelled
 from modelyard_serve.errors import SHOWN, BodyError, InputError, Problem
 
 MISSING_WORDS = frozenset(
@@ -96,8 +96,8 @@ def values(features: Sequence[Feature], texts: dict[str, list[str]]) -> dict[str
         if cells is None:
             continue
         if feature.kind == "category":
-            levels = frozenset(feature.levels)
-            found[feature.name] = [_category(cell, levels) for cell in cells]
+            known = category_codes(feature).keys()
+            found[feature.name] = [_category(cell, known) for cell in cells]
             continue
         if feature.kind not in ("number", "integer"):
             found[feature.name] = [_word(cell) for cell in cells]
@@ -150,11 +150,11 @@ class _Lines(io.StringIO):
 _WRONG = object()
 
 
-def _category(cell: str, levels: frozenset[str]) -> str | None:
-    if cell in levels or not cell:
-        return cell or None
+def _category(cell: str, known: Collection[str | None]) -> str | None:
+    if cell in known:
+        return cell
     number = respelled(cell)
-    return number if number in levels else cell
+    return number if number is not None and number in known else cell
 
 
 def _word(cell: str) -> str | None:

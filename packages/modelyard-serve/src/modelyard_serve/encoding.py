@@ -96,7 +96,8 @@ def respelled(cell: str) -> str | None:
     if match is None:
         return None
     if match[1] is None and match[2] is None:
-        return str(int(cell))
+        plain = cell.removeprefix("+")
+        return "0" if plain == "-0" else plain
     number = float(cell)
     return text_of(number) if math.isfinite(number) else None
 
@@ -203,6 +204,7 @@ def _booleans(feature: Feature, values: Column) -> Matrix:
         return values.astype(np.float64)
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         numbers = values.astype(np.float64)
+        numbers[np.isin(numbers, missing_numbers(feature))] = np.nan
         if bool(np.all((numbers == 0) | (numbers == 1) | np.isnan(numbers))):
             return numbers
     out = np.empty(len(values), dtype=np.float64)
@@ -213,10 +215,12 @@ def _booleans(feature: Feature, values: Column) -> Matrix:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             out[row] = np.nan
             continue
-        if _declared(feature, value):
-            out[row] = np.nan
-            continue
-        if isinstance(value, str):
+        number: float | None
+        if isinstance(value, bool | np.bool_):
+            number = float(value)
+        elif _declared(feature, value):
+            number = math.nan
+        elif isinstance(value, str):
             number = words.get(value.strip().lower())
         else:
             number = float(value) if value in (0, 1) else None
@@ -253,7 +257,11 @@ def _categories(feature: Feature, values: Column) -> Matrix:
 
 def _datetimes(feature: Feature, values: Column) -> NDArray[np.datetime64]:
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
-        return values.astype("datetime64[us]")
+        moments = values.astype("datetime64[us]")
+        for word in feature.missing:
+            if (gone := _moment(word, feature.time_format)) is not None:
+                moments[moments == np.datetime64(gone, "us")] = np.datetime64("NaT")
+        return moments
     out = np.empty(len(values), dtype="datetime64[us]")
     bad: list[Problem] = []
     total = 0

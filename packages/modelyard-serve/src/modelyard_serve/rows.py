@@ -185,9 +185,13 @@ class RowReader:
 
     def _matrix(self, rows: list[Any]) -> Matrix:
         matrix = np.array(self._flat(rows), dtype=np.float64).reshape(len(rows), self.width)
-        for place, numbers in self._gone:
-            column = matrix[:, place]
-            column[np.isin(column, numbers)] = _NAN
+        for numbers, places in self._gone:
+            part = matrix[:, places]
+            for number in numbers:
+                hit = part == number
+                if hit.any():
+                    part[hit] = _NAN
+                    matrix[:, places] = part
         return matrix
 
     def _encode(self, columns: Mapping[str, Sequence[Any]], start: int = 0) -> Matrix:
@@ -289,15 +293,20 @@ def _field(place: int, feature: Feature, *, required: bool = False) -> Any:
     return (f"f{place}", kind, None)
 
 
-def _declared_numbers(features: Sequence[Feature]) -> list[tuple[int, list[float]]]:
-    """Columns of the matrix in which some numbers stand for a missing value, and those numbers."""
-    found = []
+def _declared_numbers(
+    features: Sequence[Feature],
+) -> list[tuple[tuple[float, ...], list[int]]]:
+    """Numbers that stand for a missing value, and the matrix' columns in which they do.
+
+    Columns of the same numbers, as all of a package's are, are looked at together.
+    """
+    found: dict[tuple[float, ...], list[int]] = {}
     place = 0
     for feature in features:
         if feature.kind in ("number", "integer") and (numbers := missing_numbers(feature)):
-            found.append((place, numbers))
+            found.setdefault(tuple(numbers), []).append(place)
         place += feature.width
-    return found
+    return list(found.items())
 
 
 def _compile(features: Sequence[Feature]) -> Callable[[list[Any]], list[float]]:
@@ -341,7 +350,9 @@ class _Words(dict[Any, float]):
     """A boolean's two values; anything but true, false and null is for the careful way."""
 
     def __init__(self, feature: Feature) -> None:
-        super().__init__(boolean_words(feature) | {True: 1.0, False: 0.0, None: _NAN})
+        super().__init__(boolean_words(feature) | {None: _NAN})
+        if not {0.0, 1.0} & set(missing_numbers(feature)):  # else 0 is not what false is
+            self.update({True: 1.0, False: 0.0})
         self.update(dict.fromkeys(feature.missing, _NAN))
 
     def __missing__(self, value: Any) -> float:

@@ -9,8 +9,8 @@ more evidence than they are (Davison & Hinkley, Bootstrap Methods and their Appl
 section 3.8).
 
 Above CAP rows a seeded sample of CAP rows is resampled, and the deviations are shrunk by
-sqrt(CAP / rows), the rate at which a mean's spread falls (of clusters, where rows are clustered);
-the value itself is always of all rows.
+sqrt(CAP / rows), the rate at which a mean's spread falls; those of clusters are not, for a sample
+of rows holds nearly as many clusters. The value itself is always of all rows.
 """
 
 from __future__ import annotations
@@ -66,26 +66,18 @@ class _Sample(NamedTuple):
 
 
 def _sample(rows: int, clusters: NDArray[Any] | None, seed: int) -> _Sample:
-    """At most about CAP rows; of clusters whole ones, so that their rows stay together."""
-    generator = np.random.default_rng([seed, 1])
-    if clusters is None:
-        if rows <= CAP:
-            return _Sample(slice(None), None, 1.0)
-        chosen = generator.choice(rows, CAP, replace=False)
+    """At most CAP rows. One cluster alone tells nothing of others: then rows are drawn."""
+    chosen: slice | Ints = slice(None)
+    if rows > CAP:
+        chosen = np.random.default_rng([seed, 1]).choice(rows, CAP, replace=False)
         chosen.sort()
-        return _Sample(chosen, None, float(np.sqrt(CAP / rows)))
-    places = np.unique(clusters, return_inverse=True)[1].astype(np.int64)
-    units = int(places.max()) + 1
-    if units == rows:
-        return _sample(rows, None, seed)
-    if rows <= CAP:
-        return _Sample(slice(None), places, 1.0)
-    order = generator.permutation(units)
-    sizes = np.bincount(places)[order]
-    taken = order[: max(2, int((np.cumsum(sizes) <= CAP).sum()))]
-    kept = np.flatnonzero(np.isin(places, taken))
-    again = np.unique(places[kept], return_inverse=True)[1].astype(np.int64)
-    return _Sample(kept, again, float(np.sqrt(len(taken) / units)))
+    part = min(rows, CAP)
+    if clusters is not None:
+        places = np.unique(clusters[chosen], return_inverse=True)[1].astype(np.int64)
+        if 1 < int(places.max()) + 1 < part:
+            # How clusters differ is seen as well in a part of their rows: nothing is shrunk.
+            return _Sample(chosen, places, 1.0)
+    return _Sample(chosen, None, float(np.sqrt(part / rows)))
 
 
 def _bounds(
@@ -97,8 +89,6 @@ def _bounds(
         return value, value
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    if shrink == 1.0:
-        return float(low), float(high)
     return value + float(low - centre) * shrink, value + float(high - centre) * shrink
 
 

@@ -66,6 +66,7 @@ def conform(
         typed = _typed(raw, column, schema, delimiter)
         if column.role != "excluded":
             violations += _misread(raw, typed, column, missing, limit)
+            typed = ty.without(typed, missing)
             typed, infinite = _finite(typed, column, limit)
             violations += infinite
         values.append(typed)

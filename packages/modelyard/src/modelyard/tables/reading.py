@@ -192,14 +192,9 @@ def _polars(
         UnicodeDecodeError: some text is not UTF-8.
         DataInvalid: see `read_table`.
     """
-    codes = [*kept, *_codes(source, separator, names)]
     for rows in (_INFER_ROWS, None):
         try:
-            frame = _read_csv(source, separator, names, codes, rows)
-            late = _late_codes(source, separator, frame)
-            if late:
-                frame = _read_csv(source, separator, names, [*codes, *late], rows)
-            return frame
+            return _with_codes(source, separator, names, kept, rows)
         except pl.exceptions.PolarsError as error:
             message = str(error).splitlines()[0]
             if "utf-8" in message or "utf8" in message:
@@ -215,13 +210,24 @@ def _polars(
     writer.writerow(names)
     writer.writerows(scanned.rows)
     try:
-        return _read_csv(again.getvalue().encode(), separator, names, codes, None)
+        return _with_codes(again.getvalue().encode(), separator, names, kept, None)
     except pl.exceptions.PolarsError as error:
         raise DataInvalid(
             f"{name} cannot be read as a table.",
             why=str(error).splitlines()[0],
             next_step="check data.delimiter and data.encoding in modelyard.yaml",
         ) from error
+
+
+def _with_codes(
+    source: Path | bytes, separator: str, names: list[str], kept: list[int], rows: int | None
+) -> pl.DataFrame:
+    """Read, with codes as the texts that they are. Raises PolarsError."""
+    codes = [*kept, *_codes(source, separator, names)]
+    frame = _read_csv(source, separator, names, codes, rows)
+    if late := _late_codes(source, separator, frame):
+        frame = _read_csv(source, separator, names, [*codes, *late], rows)
+    return frame
 
 
 def _read_csv(
@@ -252,7 +258,11 @@ def _late_codes(source: Path | bytes, separator: str, frame: pl.DataFrame) -> li
         if series.dtype in _WIDE
         or (series.dtype == pl.Float64 and ((series.abs() >= _BIG) & series.is_finite()).any())
     ]
-    whole = [place for place, dtype in enumerate(frame.dtypes) if dtype == pl.Int64]
+    whole = [  # a column with negative numbers holds no codes
+        place
+        for place, series in enumerate(frame.iter_columns())
+        if series.dtype == pl.Int64 and not (series < 0).any()
+    ]
     looked = [*large, *whole]
     if not looked:
         return []
@@ -266,7 +276,9 @@ def _late_codes(source: Path | bytes, separator: str, frame: pl.DataFrame) -> li
     )
     names = [pl.col(f"c{place}") for place in looked]
     asked = [_is_long(cell).any() for cell in names[: len(large)]]
-    asked += [_has_zero(cell).any() for cell in names[len(large) :]]
+    # Cells of whole numbers: one that begins with a zero and is longer is a code.
+    for cell in names[len(large) :]:
+        asked.append((cell.str.starts_with("0") & (cell.str.len_bytes() > 1)).any())
     found = cells.select(asked).collect(engine="streaming").row(0)
     return [place for place, code in zip(looked, found, strict=True) if code]
 

@@ -94,14 +94,27 @@ def _typed(
                 why="A class or a number can be predicted.",
                 next_step="name another column: data.target in modelyard.yaml",
             )
+        if values.dtype == pl.String and series.dtype.is_numeric() and _numeric(series.name, data):
+            values = series.cast(pl.Float64)
         return values, None, "plain"
     if data.types.get(series.name) in ("category", "text"):
         return ty.canonical_text(series), None, "plain"
+    if _numeric(series.name, data):
+        # Also what would pass for codes, such as amounts of more digits than 64 bits hold.
+        style = ty.number_form(ty.spellings(series), delimiter).style
+        values = ty.convert(series, ty.Form("number", 1.0, style))
+        if not ty.failures(series, values, data.missing).any():
+            return ty.without(_whole(values), data.missing), None, style
     read = ty.read(series, series.name, delimiter)
     if read.form.kind == "boolean":
         # "Yes" stays "Yes": people know their classes by the spelling in the table.
         return *_one_spelling(series, read), "plain"
-    return read.values, read.counts, read.form.style
+    return ty.without(read.values, data.missing), read.counts, read.form.style
+
+
+def _numeric(name: str, data: DataSection) -> bool:
+    """Whether a person said that the target is a number."""
+    return data.task == "regression" or data.types.get(name) in ("number", "integer")
 
 
 def _task(values: pl.Series, data: DataSection) -> tuple[Task, str]:
@@ -155,7 +168,8 @@ def _whole(values: pl.Series) -> pl.Series:
     if values.dtype == pl.Float64:
         present = values.drop_nulls()
         if bool(present.is_finite().all()) and bool((present == present.round()).all()):
-            return values.cast(pl.Int64, strict=False)
+            whole = values.cast(pl.Int64, strict=False)
+            return whole if whole.null_count() == values.null_count() else values
     return values
 
 

@@ -157,12 +157,13 @@ def _decide(texts: pl.Series, present: pl.Series | pl.DataFrame, name: str, deli
 def number_form(texts: pl.Series, delimiter: str, recorded: Style = "plain") -> Form:
     """Plain numbers, thousands commas, or decimal commas.
 
-    Where several forms read them, it is the recorded one, else the delimiter decides.
+    Where several forms read them the delimiter decides; a recorded form stays.
     """
     if texts.is_empty():
         return Form("number", 1.0)
-    if recorded != "plain" and _share(texts, _STYLES[recorded]) == 1.0:
-        return Form("number", 1.0, recorded)
+    if recorded != "plain":  # a column keeps its style; each cell is of it, or plain
+        share = _share(texts, f"{_STYLES[recorded]}|{_PLAIN}")
+        return Form("number", share, recorded)
     if texts.str.contains(r"^[+-]?0\d+$").any():
         return Form("number", 0.0, reason="codes: some begin with a zero")
     size = len(texts)
@@ -223,11 +224,8 @@ def convert(series: pl.Series, form: Form) -> pl.Series:
     texts = series
     if form.kind in ("number", "integer"):
         texts = texts.str.strip_chars().str.strip_prefix("+")
-        if form.style == "thousands":
-            texts = texts.str.replace_all(",", "", literal=True)
-        elif form.style == "comma":
-            texts = texts.str.replace_all(r"[. '’\x{a0}\x{202f}]", "")
-            texts = texts.str.replace(",", ".", literal=True)
+        if form.style != "plain":
+            texts = _unstyled(texts, form.style)
         if form.kind == "integer":
             return texts.cast(pl.Int64, strict=False)
         return texts.cast(pl.Float64, strict=False).fill_nan(None)
@@ -242,6 +240,17 @@ def convert(series: pl.Series, form: Form) -> pl.Series:
     return canonical_text(texts)
 
 
+def _unstyled(texts: pl.Series, style: Style) -> pl.Series:
+    """Numbers of a style in plain spelling; what is not of it stays as it is."""
+    of_it = texts.str.contains(_STYLES[style]).fill_null(False)
+    if style == "thousands":
+        plain = texts.str.replace_all(",", "", literal=True)
+    else:
+        plain = texts.str.replace_all(r"[. '’\x{a0}\x{202f}]", "")
+        plain = plain.str.replace(",", ".", literal=True)
+    return plain.zip_with(of_it, texts)
+
+
 def failures(series: pl.Series, values: pl.Series, extra: tuple[str, ...] = ()) -> pl.Series:
     """True where `series` holds something and `values`, read from it, holds nothing."""
     lost = series.is_not_null() & values.is_null()
@@ -254,7 +263,7 @@ def failures(series: pl.Series, values: pl.Series, extra: tuple[str, ...] = ()) 
 
 
 def without(series: pl.Series, tokens: tuple[str, ...]) -> pl.Series:
-    """Replace a person's spellings of a missing value by null; in columns of numbers too."""
+    """Null where a person's spellings of a missing value stand; of numbers and moments by value."""
     if series.dtype == pl.String:
         if tokens:
             hit = series.is_in(list(tokens)) | series.str.strip_chars().is_in(list(tokens))
@@ -264,6 +273,11 @@ def without(series: pl.Series, tokens: tuple[str, ...]) -> pl.Series:
         numbers = [number for token in tokens if (number := _number(token)) is not None]
         if numbers:
             series = _nulled(series, series.cast(pl.Float64).is_in(numbers))
+    elif tokens and (series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime)):
+        moments = parse_moments(pl.Series(tokens, dtype=pl.String), None).drop_nulls()
+        known = native(series)
+        if len(moments) and known is not None:
+            series = _nulled(series, known.is_in(moments.to_list()))
     return series
 
 

@@ -22,7 +22,7 @@ from modelyard.values import Style
 from modelyard.watch import instants
 from modelyard.watch.misfits import Misfit, misfit
 from modelyard_serve.contract import Feature
-from modelyard_serve.encoding import Matrix, encode_column, respelled
+from modelyard_serve.encoding import Matrix, encode_column, missing_numbers, respelled
 from modelyard_serve.errors import InputError
 
 _REMEMBERED = 50_000
@@ -196,6 +196,8 @@ class Encoder:
         else:
             return misfit("type", series, series.is_not_null(), feature.kind)
         out[:] = values.to_numpy()
+        for number in self._gone(feature):
+            out[out == number] = math.nan
         infinite = np.isinf(out)
         if infinite.any():
             found += misfit("infinite", series, pl.Series(infinite))
@@ -206,9 +208,9 @@ class Encoder:
         return found + self._range(feature, series, out)
 
     def _number_texts(self, feature: Feature, series: pl.Series) -> pl.Series:
-        if self._styles is None and feature.style != "plain" and _marked(series):
-            raise Odd(feature.name)
-        style = (self._styles or {}).get(feature.name, "plain")
+        style = feature.style
+        if style == "plain":
+            style = (self._styles or {}).get(feature.name, "plain")
         values = ty.convert(series, ty.Form("number", 1.0, style))
         if values.null_count() == series.null_count():
             return values
@@ -220,6 +222,12 @@ class Encoder:
         if self._styles is None and ty.failures(series, values, self._missing).any():
             raise Odd(feature.name)
         return values
+
+    def _gone(self, feature: Feature) -> list[float]:
+        """The numbers that stand for a missing value, however they are spelled."""
+        return missing_numbers(
+            msgspec.structs.replace(feature, missing=(*feature.missing, *self._missing))
+        )
 
     def _range(
         self, feature: Feature, series: pl.Series, values: NDArray[np.float64]
@@ -255,11 +263,6 @@ class Encoder:
 
     def _is_missing(self, text: str) -> bool:
         return text.strip().lower() in self._words
-
-
-def _marked(series: pl.Series) -> bool:
-    """Whether a mark that may part thousands or decimals stands in any of the texts."""
-    return bool(series.str.contains(r"[., '’\x{a0}\x{202f}]").any())
 
 
 def _gathered(

@@ -23,7 +23,7 @@ from modelyard.watch.findings import Findings
 from modelyard.watch.misfits import report
 from modelyard.watch.output import Output
 from modelyard.watch.scoring import Answer, Plan, Result, Scoring, open_package
-from modelyard.watch.signature import declared, schema_of
+from modelyard.watch.signature import declared, texts
 from modelyard.watch.source import Block, Table, WholeTable, open_table
 from modelyard.watch.survey import guess, survey
 from modelyard.watch.texts import TextTable
@@ -107,7 +107,7 @@ def predict(
     try:
         return run.attempts(table, tokens, workers)
     except ReadWhole:
-        whole = WholeTable(source, encoding, delimiter, schema_of(manifest).styled)
+        whole = WholeTable(source, encoding, delimiter, texts(manifest))
         return run.attempts(whole, tokens, workers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -12,6 +13,8 @@ from modelyard.tables import validation
 from modelyard_serve.contract import Feature, Manifest
 
 _DAY = 86_400
+_CODE = re.compile(r"[+-]?(0[0-9]|[0-9]{19})")
+"""What a number would spoil: 0042, or more digits than 64 bits hold."""
 
 
 def schema_of(manifest: Manifest) -> Schema:
@@ -29,6 +32,16 @@ def schema_of(manifest: Manifest) -> Schema:
 def declared(manifest: Manifest) -> tuple[str, ...]:
     """The spellings of a missing value that the package knows."""
     return tuple(dict.fromkeys(word for f in manifest.features for word in f.missing))
+
+
+def texts(manifest: Manifest) -> frozenset[str]:
+    """Features whose cells a reader of CSV must leave alone: numbers of a style, and codes."""
+    return frozenset(
+        feature.name
+        for feature in manifest.features
+        if feature.style != "plain"
+        or (feature.kind == "category" and any(_CODE.match(level) for level in feature.levels))
+    )
 
 
 def _column(feature: Feature) -> Column:
