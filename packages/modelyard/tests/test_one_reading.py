@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,20 @@ def test_moments_that_stand_for_nothing_are_missing_in_parquet_too(tmp_path: Pat
     assert same(encode_column(features[0], moments), matrix)
     texts = days.dt.to_string("%Y-%m-%d").to_list()
     assert same(encode_column(features[0], texts), matrix)
+
+
+def test_a_zero_that_is_missing_among_numbers_is_no_false(tmp_path: Path) -> None:
+    """data.missing holds for every column: a typed false must not become a missing value."""
+    cells = [("0", "no"), ("5", "yes"), ("7", "no"), ("9", "yes")] * 20
+    text = "".join(f"{number};{flag};{'ab'[row % 2]}\n" for row, (number, flag) in enumerate(cells))
+    (tmp_path / "t.csv").write_text(f"n;flag;y\n{text}")
+    data = DataSection(path="t.csv", target="y", missing=("0",))
+    typed, schema = infer(read_table(tmp_path / "t.csv").frame, data, delimiter=";")
+    features = signature(schema, typed)
+    matrix = build(features, typed)
+    assert matrix[:2, 1].tolist() == [0.0, 1.0]
+    assert np.isnan(matrix[0, 0])
+    rows = [{"n": int(number), "flag": flag == "yes"} for number, flag in cells]
+    assert same(RowReader(features).body(json.dumps({"rows": rows}).encode()), matrix)
+    package = write_kinds(tmp_path / "package", "binary", features)
+    assert same(at_the_endpoint(read_manifest(package), tmp_path / "t.csv"), matrix)

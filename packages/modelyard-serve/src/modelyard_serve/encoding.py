@@ -204,7 +204,6 @@ def _booleans(feature: Feature, values: Column) -> Matrix:
         return values.astype(np.float64)
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         numbers = values.astype(np.float64)
-        numbers[np.isin(numbers, missing_numbers(feature))] = np.nan
         if bool(np.all((numbers == 0) | (numbers == 1) | np.isnan(numbers))):
             return numbers
     out = np.empty(len(values), dtype=np.float64)
