@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup ci-tools workflows report-ci dist docs-dist demo-image demo-image-push run record pictures test journeys e2e-kubernetes lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
+.PHONY: help setup ci-tools workflows report-ci dist docs-dist demo-image demo-image-push run record pictures test test-serve journeys e2e-kubernetes lint format types imports spelling lock lock-check docs docs-check bench bench-quality clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,10 +37,16 @@ record: setup ## film a tour of ./demo-project (up to five minutes; wants chromi
 pictures: setup ## take the README's pictures anew from ./demo-project
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docs/pictures.py $(DEMO)
 
-# Two sessions: the unit tests want a machine without a git identity, the journeys one with.
+# Three sessions: the unit tests want a machine without a git identity, the journeys one with; the
+# serve half is tested where nothing of the build half is installed.
 test: setup lint ## lint, then every test
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile packages/modelyard-serve/tests packages/modelyard/tests
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile packages/modelyard-serve/tests/test_scorer.py packages/modelyard/tests
+	@$(MAKE) --no-print-directory test-serve
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=40 tests
+
+test-serve: setup ## the serve half's tests, in an environment of its own without the build half
+	@$(BIN)/python tests/serve_alone.py $(VENV)-serve
+	@PATH="$(abspath $(VENV)-serve/bin):$$PATH" $(VENV)-serve/bin/python -m pytest -q -n 2 --dist loadfile packages/modelyard-serve/tests
 
 journeys: setup ## only the tests that run whole commands on real data
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m journey tests
@@ -115,4 +121,4 @@ bench-quality: setup ## searches of 60 s against FLAML, Optuna and a grid (an ho
 	@$(BIN)/python benchmarks/bench_quality.py
 
 clean: ## remove what the verbs made
-	rm -rf $(VENV) $(DEMO) dist dist-docs dist-image .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-serve $(DEMO) dist dist-docs dist-image .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ EVERYTHING = {
         "parentRefs": [{"name": "gateway"}],
         "hostnames": ["a.example.com"],
     },
-    "monitoring": {"enabled": True, "dashboard": {"enabled": True}},
+    "monitoring": {"enabled": True, "apiKey": "prometheus", "dashboard": {"enabled": True}},
     "networkPolicy": {"allowNamespaces": ["ingress-nginx", "monitoring"]},
     "server": {"apiKeysSecret": "keys", "predictionLog": {"enabled": True, "mask": ["name"]}},
     "canary": {

@@ -62,7 +62,7 @@ def test_lint_and_package(helm: Path, chart: Path, tmp_path: Path) -> None:
     for values in ("values-staging.yaml", "values-production.yaml", "everything.yaml"):
         run(helm, "lint", "--strict", chart, *IMAGE, "-f", chart / values)
     run(helm, "package", chart, "-d", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.1.0.tgz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.2.0.tgz"]
 
 
 @pytest.mark.parametrize("version", ["1.25", "1.31", "1.37"])
@@ -116,6 +116,20 @@ def test_the_schema_catches_a_slip(values: str, said: str, helm: Path, chart: Pa
 def test_an_image_without_a_digest_is_refused(helm: Path, chart: Path) -> None:
     said = run(helm, "template", "churn", chart, "--set", "image.repository=x/churn", code=1)
     assert "pinned by its digest" in said
+
+
+def test_prometheus_without_a_key_is_refused(helm: Path, chart: Path) -> None:
+    """With API keys /metrics answers 401: a ServiceMonitor without one would only look well."""
+    keys = ("--set", "server.apiKeysSecret=keys,monitoring.enabled=true")
+    said = run(helm, "template", "churn", chart, *IMAGE, *MODEL, *keys, code=1)
+    assert "monitoring.apiKey: the entry of server.apiKeysSecret" in said
+    (monitor,) = [
+        entry
+        for entry in manifests(helm, chart, *keys, "--set", "monitoring.apiKey=prometheus")
+        if entry["kind"] == "ServiceMonitor"
+    ]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"credentials": {"name": "keys", "key": "prometheus"}}
 
 
 def test_an_old_cluster_is_refused(helm: Path, chart: Path) -> None:

@@ -21,6 +21,12 @@ from typing import Any
 import kube_tools
 import pytest
 
+from modelyard import project
+from modelyard.errors import ModelyardError
+from modelyard.ship.deploy.ecs import rollback
+from modelyard.ship.deploy.judged import shipment
+from modelyard.ship.deploy.place import place
+
 REGION = "eu-central-1"
 IMAGE = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/churn@sha256:" + "a" * 64
 OTHER = IMAGE.replace("a" * 64, "b" * 64)
@@ -141,6 +147,33 @@ def test_a_service_is_made_moved_and_taken_back(world: Any) -> None:
     assert "nothing in production to go back to" in done.stderr  # it is the same model still
 
 
+def test_logs_are_the_newest_lines(world: Any) -> None:
+    client("ecs").create_cluster(clusterName="models")
+    deploy(world)
+    log = client("logs")
+    names = {"logGroupName": "/modelyard/churn-production", "logStreamName": "server/model/0123"}
+    if not log.describe_log_groups(logGroupNamePrefix=names["logGroupName"])["logGroups"]:
+        log.create_log_group(logGroupName=names["logGroupName"])
+    log.create_log_stream(**names)
+    now = int(time.time() * 1000)
+    for ago, count in ((2 * 86_400, 30), (1800, 5), (30, 3)):
+        events = [
+            {"timestamp": now - ago * 1000 + place, "message": f"{ago} s ago, {place}"}
+            for place in range(count)
+        ]
+        log.put_log_events(**names, logEvents=events)
+
+    def told(*options: str) -> list[str]:
+        said = world.cli("logs", "--env", "production", *options).stdout
+        return [line.partition("] ")[2] for line in said.splitlines()]
+
+    assert told("-n", "2") == ["30 s ago, 1", "30 s ago, 2"]
+    assert told("-n", "6")[0] == "1800 s ago, 2"
+    assert len(told("-n", "20")) == 20
+    assert told("-n", "100", "--since", "10m") == [f"30 s ago, {place}" for place in range(3)]
+    assert "is no time" in world.cli("logs", "--env", "production", "--since", "x", code=2).stderr
+
+
 def test_an_endpoint_that_serves_another_package_is_taken_back(world: Any) -> None:
     ecs = client("ecs")
     ecs.create_cluster(clusterName="models")
@@ -165,6 +198,13 @@ def test_an_endpoint_that_serves_another_package_is_taken_back(world: Any) -> No
             url = settings.partition("url: ")[2].splitlines()[0]
             world.edit(f"url: {url}", f"url: http://127.0.0.1:{port}")
             done = deploy(world, OTHER, code=1)
+            # A rollback to what does not prove itself is taken back as a deploy is.
+            here = place(project.load(world.root), "production", timeout="20s")
+            (unproven,) = set(ecs.list_task_definitions()["taskDefinitionArns"]) - {
+                first["taskDefinition"]
+            }
+            with pytest.raises(ModelyardError, match="serves another package"):
+                rollback(here, shipment(here.project, OTHER), unproven, print)
         finally:
             server.terminate()
     assert "serves another package" in done.stderr

@@ -71,6 +71,22 @@ def files(body: dict[str, Any]) -> dict[str, Any]:
     return {name: entry for name, entry in body["files"].items() if name not in left_out}
 
 
+def test_a_bundle_does_not_write_through_a_link(project: Any, tmp_path: Path) -> None:
+    """Its history is a stranger's: a link in it may lead anywhere."""
+    victim, path = tmp_path / "victim", tmp_path / "linked.zip"
+    shutil.move(project.root / "reports", victim)
+    (project.root / "reports").symlink_to(victim)
+    project.git("add", "--force", "reports")
+    project.git("commit", "-m", "a link")
+    project.cli("bundle", "-o", path, "--data", "current")
+    shutil.rmtree(victim)
+    victim.mkdir()
+    said = project.cli("bundle", "open", path, tmp_path / "opened", code=1).stderr
+    assert "outside of its folder" in said
+    assert list(victim.iterdir()) == []
+    assert not (tmp_path / "opened").exists()
+
+
 def test_a_damaged_bundle_is_refused(project: Any, tmp_path: Path) -> None:
     path = tmp_path / "churn.zip"
     project.cli("bundle", "-o", path, "--data", "current")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from typing import Any
 
@@ -71,6 +72,9 @@ def test_dvc_lock_is_broken(project: Any) -> None:
     found = examined(project, 1)["dvc.lock"]
     assert "cannot be read" in found["message"]
     assert found["fix"].startswith("git checkout HEAD -- dvc.lock")
+    with (project.root / ".modelyard/lock").open("a+") as file:  # as a run that is at work
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "it is being written" in examined(project, 0)["dvc.lock"]["message"]
     stopped = project.cli("run", code=1)
     assert "dvc.lock" in stopped.stderr
     project.git("checkout", "HEAD", "--", "dvc.lock")

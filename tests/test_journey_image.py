@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,18 @@ def test_equal_inputs_give_equal_layers(yard: Any) -> None:
     before = layers(TAG)
     yard.cli("image", "build", "--no-cache")
     assert layers(TAG) == before
+
+
+def test_a_layer_has_one_order_however_it_is_sorted(built: Any, tmp_path: Path) -> None:
+    """By name or by path, as engines do by what they have already: the digest hangs on it."""
+    docker("save", "-o", tmp_path / "image.tar", TAG)
+    with tarfile.open(tmp_path / "image.tar") as image:
+        listed = json.loads(image.extractfile("manifest.json").read())[0]["Layers"]
+        for place in listed[-2:]:  # modelyard-serve and the model
+            with tarfile.open(fileobj=image.extractfile(place)) as layer:
+                names = layer.getnames()
+            assert len(names) > 5
+            assert sorted(names) == sorted(names, key=lambda name: name.split("/"))
 
 
 def test_the_dockerfile_builds_without_modelyard(built: Any) -> None:
@@ -242,6 +255,7 @@ def test_a_signature(yard: Any) -> None:
     yard.edit("sign: cp $IMAGE_RECORD signed-$IMAGE_ID", "sign: cosign-of-nowhere sign $IMAGE")
     said = yard.cli("image", "build", code=1).stderr
     assert "built and not signed: cosign-of-nowhere cannot be started" in said
+    assert yard.record("image") == record  # what is not signed is not noted, so not deployed
 
 
 def test_an_edited_dockerfile_is_kept(yard: Any) -> None:

@@ -24,11 +24,11 @@ def test_branches_that_ran_different_stages_merge_without_conflict(
 ) -> None:
     project.git("branch", "--move", "--force", "main")
     branch(project, "feat/gate", "limits: {}", "limits: {roc_auc: {min: 0.6}}")
-    branch(project, "feat/missing", "  types: {}\n", "  types: {}\n  missing: ['none at all']\n")
+    branch(project, "feat/encoding", "  types: {}\n", "  types: {}\n  encoding: utf-8\n")
     clone = type(project)(tmp_path / "clone")
     project.git("clone", "--quiet", ".", clone.root)
     clone.git("switch", "--quiet", "feat/gate")
-    clone.git("switch", "--quiet", "feat/missing")
+    clone.git("switch", "--quiet", "feat/encoding")
     for yard in (project, clone):
         if yard is clone:
             assert "modelyard doctor --fix" in yard.tool("modelyard", "doctor", code=1).stdout

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-SERVE = ROOT / "packages" / "modelyard-serve"
-UV = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+import serve_alone
+from serve_alone import ROOT, UV
 
 
 def run(*command: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -25,29 +20,8 @@ def run(*command: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that holds the serve half's wheel and what it asks for.
-
-    A shared development environment hides leaks; an empty one does not.
-    """
-    folder = tmp_path_factory.mktemp("alone")
-    source = folder / "source"
-    shutil.copytree(SERVE, source, ignore=shutil.ignore_patterns("tests", "__pycache__"))
-    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=source)
-    run(UV, "venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
-    python = folder / "venv" / "bin" / "python"
-    # The lock without its hashes is a list of constraints: the same versions as everywhere.
-    lock = (ROOT / "requirements.lock").read_text()
-    pins = re.findall(r"^([\w.-]+==[^\\\n]+?)\s*\\?$", lock, re.MULTILINE)
-    (folder / "constraints.txt").write_text("\n".join(pins) + "\n")
-    (wheel,) = folder.glob("*.whl")
-    install(python, str(wheel))
-    return python
-
-
-def install(python: Path, *packages: str) -> None:
-    """Install into the environment of `python`, in the versions of the lock."""
-    constraints = str(python.parents[2] / "constraints.txt")
-    run(UV, "pip", "install", "--quiet", "--python", str(python), "-c", constraints, *packages)
+    """The interpreter of an environment that holds the serve half's wheel and what it asks for."""
+    return serve_alone.environment(tmp_path_factory.mktemp("alone") / "venv")
 
 
 @pytest.mark.journey
@@ -81,24 +55,6 @@ print(json.dumps({{
     (packages,) = (alone.parents[1] / "lib").glob("python*/site-packages")
     size = sum(file.stat().st_size for file in packages.rglob("*") if file.is_file())
     assert size <= 170e6, f"{size / 1e6:.0f} MB"
-
-
-@pytest.mark.journey
-def test_serve_passes_its_whole_suite_alone(alone: Path, tmp_path: Path) -> None:
-    """After the test above: what tests need is installed beside, and nothing of the build half."""
-    install(
-        alone, "pytest", "pytest-timeout", "hypothesis", "onnx", "jsonschema", "schemathesis",
-        "openapi-spec-validator",
-    )  # fmt: skip
-    done = run(
-        str(alone), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp",
-        str(tmp_path / "work"), str(SERVE / "tests"), cwd=ROOT,
-        env=os.environ | {
-            "MODELYARD_FUZZ_EXAMPLES": "25",
-            "PATH": f"{alone.parent}{os.pathsep}{os.environ['PATH']}",
-        },
-    )  # fmt: skip
-    assert re.search(r"\d+ passed", done.stdout), done.stdout[-2000:]
 
 
 def imported(program: str) -> set[str]:

@@ -30,7 +30,7 @@ from modelyard_serve.contract import (
     Task,
     file_digest,
 )
-from modelyard_serve.encoding import PARTS, Matrix, encode, text_of
+from modelyard_serve.encoding import PARTS, Matrix, encode, missing_numbers, text_of
 
 FEATURES = (
     Feature(name="distance", kind="integer", minimum=100.0, maximum=5000.0, typical=762),
@@ -166,6 +166,9 @@ def same(found: Matrix, expected: Matrix) -> bool:
     return found[~gone].tobytes() == expected[~gone].tobytes()
 
 
+WORDS = [(), (), ("-9", "gone"), ("1900-01-01", "unknown", "0.25"), ("0", "1", "no")]
+"""What a person may have declared to be missing."""
+
 # What may stand in a column of each kind, in JSON's types.
 _finite = st.floats(allow_nan=False, allow_infinity=False)
 _integers = st.integers(-(2**62), 2**62) | st.integers(-1000, 1000) | st.integers(-(2**70), 2**70)
@@ -215,6 +218,8 @@ def values(feature: Feature, *, numbers_as_flags: bool = True) -> st.SearchStrat
         )
     else:
         found = _iso()
+    if feature.missing:
+        found |= st.sampled_from([*feature.missing, *missing_numbers(feature)])
     return st.none() | found
 
 
@@ -253,6 +258,7 @@ def _feature(draw: st.DrawFn, name: str) -> Feature:
         levels=levels,
         parts=tuple(parts) if kind == "datetime" else (),
         time_format=form if kind == "datetime" else None,
+        missing=draw(st.sampled_from(WORDS)),
         missing_share=draw(st.sampled_from([0.0, 0.5])),
     )
 

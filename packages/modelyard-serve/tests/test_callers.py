@@ -125,6 +125,19 @@ def test_the_prediction_log_masks_and_rotates(start: Start, tmp_path: Path) -> N
     assert max(line["input"]["distance"] for line in lines) == 39  # the newest are kept
 
 
+def test_the_prediction_log_has_a_stream_s_rows(start: Start, tmp_path: Path) -> None:
+    server = start(MODELYARD_PREDICTION_LOG=str(tmp_path / "predictions")).ready()
+    sent = b"".join(json.dumps(ROW | {"distance": row}).encode() + b"\n" for row in range(2500))
+    assert server.post("/v1/predict", sent, NDJSON, X_Request_ID="s1").status == 200
+    server.terminate()
+    assert server.wait() == 0
+    text = (tmp_path / "predictions/predictions-0.jsonl").read_text("utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [line["row"] for line in lines] == list(range(2500))
+    assert all(line["input"]["distance"] == line["row"] for line in lines)
+    assert {line["request_id"] for line in lines} == {"s1"}
+
+
 def test_a_log_that_nobody_reads_stops_no_answer(package: Path, tmp_path: Path) -> None:
     """A full pipe at standard output: lines may be lost, answers may not."""
     port = free_port()

@@ -27,10 +27,15 @@ def one(feature: Feature, value: Any) -> float:
 
 @pytest.mark.parametrize(
     ("value", "code"),
-    [("MQ", 1), ("415", 2), (415, 2), (415.0, 2), (np.int64(415), 2), (True, 3), ("", 0), ("x", 0)],
+    [("MQ", 1), ("415", 2), (415, 2), (415.0, 2), (np.int64(415), 2), (True, 3), ("x", 0)],
 )
 def test_categories_have_one_spelling(value: Any, code: int) -> None:
     assert one(CARRIER, value) == code
+
+
+@pytest.mark.parametrize("value", [None, math.nan, ""])
+def test_an_empty_text_is_no_category(value: Any) -> None:
+    assert math.isnan(one(CARRIER, value))
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), np.float64("nan")])

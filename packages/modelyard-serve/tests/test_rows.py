@@ -25,7 +25,7 @@ from kinds import (
 
 from modelyard_serve import csvtable
 from modelyard_serve.contract import Feature
-from modelyard_serve.encoding import PARTS, Matrix, encode
+from modelyard_serve.encoding import PARTS, Matrix, encode, respelled
 from modelyard_serve.errors import BodyError, InputError, ServeError
 from modelyard_serve.rows import RowReader, decode_json
 
@@ -93,6 +93,13 @@ def _in_a_table(cell: Any) -> Any:
     return 0.0 if isinstance(cell, float) and cell == 0 else cell
 
 
+def _stands_for_a_number(feature: Feature, cell: Any) -> bool:
+    """Whether a category's text is another spelling of a number or truth value that it knows."""
+    if feature.kind != "category" or not isinstance(cell, str):
+        return False
+    return respelled(cell) not in (None, cell)
+
+
 @PATIENT
 @given(plain_cases(), st.sampled_from(csvtable.DELIMITERS), st.sampled_from(["\n", "\r\n"]))
 def test_tables_of_text_give_what_encode_gives(
@@ -101,6 +108,7 @@ def test_tables_of_text_give_what_encode_gives(
     features, rows = case
     names = [feature.name for feature in features]
     rows = [{name: _in_a_table(cell) for name, cell in row.items()} for row in rows]
+    assume(not any(_stands_for_a_number(f, row.get(f.name)) for f in features for row in rows))
     body = as_csv(rows, names, delimiter=delimiter, ending=ending)
     columns = csvtable.values(features, csvtable.read(body, names=names))
     assert same(RowReader(features).columns(columns), truth(features, rows))
@@ -299,3 +307,93 @@ def test_decode_json_names_what_it_could_not_read() -> None:
         decode_json(b"{", "row 7")
     with pytest.raises(BodyError, match="row 3 is not an object"):
         READER.lines([b"[1]"], 3)
+
+
+DECLARED = (
+    Feature(name="number", kind="number", missing=("-999", "unknown"), missing_share=0.1),
+    Feature(name="code", kind="category", levels=("415", "-999.5"), missing=("-999", "unknown")),
+    Feature(name="flag", kind="boolean", levels=("no", "yes"), missing=("-999", "unknown")),
+    Feature(name="when", kind="datetime", parts=("year",), missing=("1900-01-01", "-999")),
+)
+"""A person said what stands for a missing value; training never saw these words."""
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"number": -999, "code": -999, "flag": -999, "when": -999},
+        {"number": -999.0, "code": -999.0, "flag": "unknown", "when": "1900-01-01"},
+        {"number": "unknown", "code": " unknown ", "flag": "-999", "when": " 1900-01-01 "},
+        {"number": " -999", "code": "", "flag": None, "when": None},
+    ],
+)
+def test_what_was_declared_missing_is_missing_by_every_way(row: dict[str, Any]) -> None:
+    reader = RowReader(DECLARED)
+    kept = {"number": -998.5, "code": "415", "flag": "no", "when": "1901-01-01"}
+    rows = [kept, row]
+    found = truth(DECLARED, rows)
+    assert found.tolist()[0] == [-998.5, 1.0, 0.0, 1901.0]
+    assert np.isnan(found[1]).all()
+    assert same(reader.body(as_json({"rows": rows})), found)
+    assert same(reader.lines([as_json(one) for one in rows]), found)
+    assert same(reader.arrays(reader.names, as_json([list(one.values()) for one in rows])), found)
+    assert same(reader.columns(columns_of(rows, reader.names)), found)
+    table = csvtable.read(as_csv(rows, reader.names), names=reader.names)
+    assert same(reader.columns(csvtable.values(DECLARED, table)), found)
+
+
+def test_an_array_of_numbers_has_declared_ones_too() -> None:
+    numbers = np.array([1.0, -999.0, np.nan])
+    found = encode(DECLARED[:1], {"number": numbers})[:, 0]
+    assert found[0] == 1.0
+    assert np.isnan(found[1:]).all()
+    assert numbers[1] == -999.0  # the caller's array is not written to
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [("415", 1.0), ("415.0", 1.0), ("+415", 1.0), ("0415", 0.0), ("True", 2.0), ("TRUE", 2.0)],
+)
+def test_a_cell_may_be_the_number_that_a_category_knows(cell: str, code: float) -> None:
+    features = [Feature(name="code", kind="category", levels=("415", "true"))]
+    columns = csvtable.values(features, {"code": [cell]})
+    assert encode(features, columns)[0, 0] == code
+
+
+@pytest.mark.parametrize(
+    ("style", "cells", "numbers"),
+    [
+        (
+            "comma",
+            ["1.234,5", "1.234", "12,5", "7", "-1 234,25"],
+            [1234.5, 1234, 12.5, 7, -1234.25],
+        ),
+        ("comma", ["12.5", "1.2345", "1e3"], [12.5, 1.2345, 1000]),
+        ("thousands", ["1,234.5", "1,234", "12.5", "7"], [1234.5, 1234, 12.5, 7]),
+        ("plain", ["1234.5", "1.234"], [1234.5, 1.234]),
+    ],
+)
+def test_a_table_s_numbers_are_read_as_in_training(
+    style: Any, cells: list[str], numbers: list[float]
+) -> None:
+    features = [Feature(name="amount", kind="number", style=style)]
+    assert csvtable.values(features, {"amount": cells})["amount"] == numbers
+
+
+@pytest.mark.parametrize("cell", ["-999", "-999.0", "-9.99e2", " -999 ", "gone"])
+def test_a_category_s_cell_may_be_a_number_that_stands_for_nothing(cell: str) -> None:
+    features = [Feature(name="code", kind="category", levels=("415",), missing=("-999", "gone"))]
+    assert np.isnan(encode(features, csvtable.values(features, {"code": [cell]}))).all()
+
+
+@pytest.mark.parametrize("cell", ["9" * 5000, "-" + "9" * 5000, "-0", "+7"])
+def test_a_cell_of_many_digits_is_a_text(cell: str) -> None:
+    features = [Feature(name="code", kind="category", levels=("0", "7"))]
+    code = encode(features, csvtable.values(features, {"code": [cell]}))[0, 0]
+    assert code == {"-0": 1.0, "+7": 2.0}.get(cell, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["boolean", "datetime"])
+def test_words_for_nothing_are_missing_in_a_table(kind: Any) -> None:
+    features = [Feature(name="x", kind=kind, parts=("year",) if kind == "datetime" else ())]
+    assert csvtable.values(features, {"x": ["n/a", " NULL ", ""]})["x"] == [None] * 3

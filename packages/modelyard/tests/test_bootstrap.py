@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from modelyard.models import bootstrap, metrics
+from modelyard.records import Interval
 
 
 def make(rows: int, seed: int, skill: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -130,3 +131,74 @@ def test_a_thousand_resamples_cost_few_sorts() -> None:
     bootstrap.interval("roc_auc", y, scores, resamples=1000)
     # Re-sorting in each resample would cost 20 times the fifty plain scores.
     assert time.perf_counter() - started < 12 * fifty_plain + 0.3
+
+
+def _clustered(clusters: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values whose errors are shared within a cluster, and each row's cluster."""
+    random = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(clusters), size)
+    y = random.normal(size=clusters * size)
+    scores = y + np.repeat(random.normal(size=clusters), size)
+    return y, scores[:, None], owner
+
+
+def mae(
+    y: np.ndarray,
+    scores: np.ndarray,
+    clusters: np.ndarray | None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    return bootstrap.intervals(
+        ["mae"], y, scores, resamples=resamples, seed=seed, clusters=clusters
+    )["mae"]
+
+
+def test_rows_of_a_cluster_are_drawn_together() -> None:
+    owner = np.array([0, 0, 1, 2, 2, 2])
+    (block,) = bootstrap.counts(6, 200, 1, owner)
+    for rows in ([0, 1], [3, 4, 5]):
+        assert (block[:, rows] == block[:, rows[:1]]).all()
+    assert (block[:, [0, 2, 3]].sum(axis=1) == 3).all()
+
+
+def test_clustered_rows_do_not_pass_for_more_than_they_are() -> None:
+    hits = {"clusters": 0, "rows": 0}
+    for seed in range(200):
+        y, scores, owner = _clustered(40, 25, seed)
+        for name, clusters in (("clusters", owner), ("rows", None)):
+            found = mae(y, scores, clusters, resamples=300, seed=seed)
+            hits[name] += found.low <= np.sqrt(2 / np.pi) <= found.high
+    assert hits["clusters"] >= 175  # of 200 at 95 %; few clusters cover a little less
+    assert hits["rows"] < 100
+
+
+def test_clusters_of_one_row_are_rows() -> None:
+    y, scores = make(300, 4)
+    plain = bootstrap.paired("roc_auc", y, scores, noisy(scores, 0.2, 1))
+    alone = bootstrap.paired(
+        "roc_auc", y, scores, noisy(scores, 0.2, 1), clusters=np.arange(300)[::-1]
+    )
+    assert plain == alone
+
+
+@pytest.mark.parametrize(("clusters", "size"), [(400, 25), (30, 333)])
+def test_of_many_clustered_rows_a_part_tells_as_much(
+    monkeypatch: pytest.MonkeyPatch, clusters: int, size: int
+) -> None:
+    """Few large clusters too: were whole ones taken, two would have to speak for thirty."""
+    y, scores, owner = _clustered(clusters, size, 3)
+    whole = mae(y, scores, owner)
+    monkeypatch.setattr(bootstrap, "CAP", 1000)
+    part = mae(y, scores, owner)
+    assert part.value == whole.value
+    assert part.high - part.low == pytest.approx(whole.high - whole.low, rel=0.3)
+
+
+def test_one_cluster_alone_is_no_evidence_of_none() -> None:
+    """Drawn as one it would give an interval of no width: rows are drawn instead."""
+    y, scores = make(500, 2)
+    other = noisy(scores, 0.2, 1)
+    alone = bootstrap.paired("roc_auc", y, scores, other, clusters=np.zeros(500))
+    assert alone == bootstrap.paired("roc_auc", y, scores, other)
+    assert alone.low < alone.high

@@ -70,6 +70,23 @@ def test_missing_targets_are_dropped_and_counted(tmp_path: Path) -> None:
     assert "target-missing" in {finding.kind for finding in record.findings}
 
 
+def test_a_word_that_passes_for_no_target_is_named(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{('yes', 'no', 'none', '')[i % 4]}\n" for i in range(80))
+    (tmp_path / "a").mkdir()
+    record = ingest(make(tmp_path / "a", "a,y\n" + rows))
+    (told,) = [f.message for f in record.findings if f.kind == "target-missing"]
+    assert told == (
+        "40 rows have no target and were dropped "
+        "('none' in 20; data.types.y: category keeps such a word as a class)"
+    )
+    (tmp_path / "b").mkdir()
+    project = make(tmp_path / "b", "a,y\n" + rows, types={"y": "category"})
+    record = ingest(project)
+    (told,) = [f.message for f in record.findings if f.kind == "target-missing"]
+    assert told == "20 rows have no target and were dropped"
+    assert record.class_counts == {"no": 20, "none": 20, "yes": 20}
+
+
 def test_latin_semicolons_and_decimal_commas(tmp_path: Path) -> None:
     rows = "".join(f"{i},5;{('Köln', 'Ulm')[i % 2]};{('ja', 'nein')[i % 2]}\n" for i in range(30))
     project = make(tmp_path, ("Größe (m²);Ort;y\n" + rows).encode("latin-1"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from test_onnx import LEVELS, QUICK, WIDTH, linear, probes, random_trees, raw_by_hand, scores
 
 from modelyard.forms import Floats, Member, Trees
@@ -123,6 +125,43 @@ def big_tree(leaves: int, seed: int) -> Trees:
 @pytest.mark.parametrize("leaves", [2, 31, 32, 33, 63, 64, 65, 130, 255])
 def test_trees_of_many_leaves_take_many_words(leaves: int, monkeypatch: pytest.MonkeyPatch) -> None:
     trees = big_tree(leaves, leaves)
+    X = probes(trees, leaves, rows=80)
+    run = opened(trees, "regression", monkeypatch)
+    assert np.abs(both_ways(run, X) - raw_by_hand(trees, X)).max() < 1e-12
+
+
+def with_a_stump(trees: Trees, *, before: bool) -> Trees:
+    """One more tree, which asks whether the third column's code is 3."""
+    count = len(trees.feature)
+    at, shift = (0, 3) if before else (count, 0)
+
+    def both(old: NDArray[Any], new: list[Any]) -> NDArray[Any]:
+        return np.concatenate([np.array(new), old] if before else [old, np.array(new)])
+
+    def moved(old: NDArray[Any]) -> NDArray[Any]:
+        return np.where(old >= 0, old + shift, -1)
+
+    return replace(
+        trees,
+        roots=both(trees.roots + shift, [at]),
+        feature=both(trees.feature, [2, -1, -1]),
+        threshold=both(trees.threshold, [3.0, 0.0, 0.0]),
+        equals=both(trees.equals, [True, False, False]),
+        left=both(moved(trees.left), [at + 1, -1, -1]),
+        right=both(moved(trees.right), [at + 2, -1, -1]),
+        missing_left=both(trees.missing_left, [False, False, False]),
+        value=both(trees.value, [[0.0], [1.5], [-2.5]]),
+        tree_output=np.zeros(len(trees.roots) + 1, dtype=np.int64),
+    )
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("leaves", [65, 130, 255])
+def test_a_small_tree_of_codes_beside_a_large_one(
+    leaves: int, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The large one takes more words: the small one must reach neither a neighbour's nor past."""
+    trees = with_a_stump(big_tree(leaves, leaves), before=before)
     X = probes(trees, leaves, rows=80)
     run = opened(trees, "regression", monkeypatch)
     assert np.abs(both_ways(run, X) - raw_by_hand(trees, X)).max() < 1e-12

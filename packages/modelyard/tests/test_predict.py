@@ -131,6 +131,10 @@ def test_blocks_read_as_the_table_is_read(tmp_path: Path) -> None:
     parts = pl.concat([block.frame for block in blocks.each(path, large=1)])
     assert parts.equals(read_table(path).frame)
     assert parts["code"][1] == "00001"
+    late = tmp_path / "late.csv"
+    late.write_text("code,whole\n" + "501,1\n" * 250_000 + "0042,1\n", encoding="utf-8")
+    parts = pl.concat([block.frame for block in blocks.each(late, as_text={"code"}, large=1)])
+    assert parts["code"][-1] == "0042"
 
 
 def test_lost_column_and_wrong_type_are_refused(tmp_path: Path, package: Path) -> None:

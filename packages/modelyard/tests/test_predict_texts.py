@@ -132,7 +132,7 @@ def test_types_of_parquet_from_text(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "whole": "Int64", "real": "Float64", "code": "String", "truth": "Boolean",
         "late": "Int64", "empty": "String",
     }  # fmt: skip
-    all_rows, styles = survey(table, {"real", "late"}, ())
+    all_rows, styles = survey(table, {"real": "plain", "late": "plain"}, ())
     assert all_rows == first | {
         "whole": "Float64", "truth": "String", "late": "Float64", "empty": "Int64",
     }  # fmt: skip

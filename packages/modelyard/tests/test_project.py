@@ -61,6 +61,15 @@ def test_what_is_wrong_is_named(sections: dict[str, Any], words: str) -> None:
     assert caught.value.next_step
 
 
+def test_a_block_of_yaml_may_end_with_a_line() -> None:
+    """`|` leaves a line's end, which would get into an image's name; a column may have one."""
+    found = settings(image={"name": "team/churn\n"}, data={"path": "t.csv", "target": "churn\n"})
+    assert found.image.name == "team/churn"
+    assert found.data.target == "churn\n"
+    with pytest.raises(UsageError, match=r"image\.name"):
+        settings(image={"name": "team/churn\nFROM evil"})
+
+
 def test_overrides_are_read_as_yaml() -> None:
     tree = project.parse_overrides(["tune.budget=30s", "split.test=0.3", "data.exclude=[a, b]"])
     assert tree == {

@@ -214,3 +214,45 @@ def test_text_survives_writing_and_reading(tmp_path: Path, rows, delimiter: str)
     assert frame["three"].to_list() == [row[2] for row in rows]
     if frame["two"].dtype == pl.String:
         assert [cell or "" for cell in frame["two"].to_list()] == [row[1] for row in rows]
+
+
+def _late(first: str, last: str, name: str = "t.csv") -> str:
+    """A table whose column says something else only below the rows looked at first."""
+    rows = "\n".join(f"{first},{row}" for row in range(12_000))
+    return f"code,n\n{rows}\n{last},-1\n"
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_codes_far_down_keep_their_zeros(table, name: str) -> None:
+    content = _late("501", "0042").encode()
+    frame = table(gzip.compress(content) if name.endswith("gz") else content, name).frame
+    assert frame.schema == {"code": pl.String, "n": pl.Int64}
+    assert frame["code"][-1] == "0042"
+    assert frame["code"][0] == "501"
+
+
+@pytest.mark.parametrize("where", ["first", "last"])
+def test_numbers_that_64_bits_do_not_hold_are_codes(table, where: str) -> None:
+    long = "98765432109876543210"
+    cells = (long, "7") if where == "first" else ("7", long)
+    frame = table(_late(*cells)).frame
+    assert frame.schema == {"code": pl.String, "n": pl.Int64}
+    assert {frame["code"][0], frame["code"][-1]} == {long, "7"}
+
+
+def test_nineteen_digits_that_fit_are_a_number(table) -> None:
+    frame = table("id,n\n9223372036854775807,1\n").frame
+    assert frame.schema == {"id": pl.Int64, "n": pl.Int64}
+
+
+def test_columns_are_left_as_text_where_asked(table) -> None:
+    frame = table("a;b\n1.234;2\n5.678;3\n", as_text={"a"}).frame
+    assert frame["a"].to_list() == ["1.234", "5.678"]
+    assert frame["b"].dtype == pl.Int64
+
+
+def test_late_codes_among_stray_quotes_keep_their_zeros(table) -> None:
+    rows = "".join(f"501,{row},x\n" for row in range(12_000))
+    frame = table(f'code,n,s\n{rows}0042,1,ab"c\n').frame
+    assert frame["code"][-1] == "0042"
+    assert frame["s"][-1] == 'ab"c'

@@ -213,6 +213,44 @@ def test_pipelines(golden: Golden, name: str, settings: Settings) -> None:
         golden(f"ci-{name}/{path.replace('/', '__')}", text)
 
 
+def of_ci(**section: object) -> Settings:
+    return msgspec.convert(msgspec.to_builtins(FULL) | {"ci": section}, Settings)
+
+
+@pytest.mark.parametrize(
+    ("environments", "waiting"),
+    [
+        (["staging", "production"], ["deploy-production"]),
+        (["production"], ["deploy-production"]),
+        (["prod-eu"], ["deploy-prod-eu"]),
+        (["staging"], []),
+        (["test", "canary"], ["deploy-canary"]),
+    ],
+)
+def test_the_last_environment_and_production_wait(
+    environments: list[str], waiting: list[str]
+) -> None:
+    gitlab = yaml.safe_load(ci.texts(of_ci(environments=environments))[".gitlab-ci.yml"])
+    by_hand = {name for name, job in gitlab.items() if "manual" in str(job) and name[0] == "."}
+    assert len(by_hand) == 1
+    deploys = {name: job for name, job in gitlab.items() if name.startswith("deploy-")}
+    assert list(deploys) == [f"deploy-{name}" for name in environments]
+    manual = [name for name, job in deploys.items() if by_hand & set(job["extends"])]
+    assert manual == waiting
+
+
+def test_words_that_mean_something_to_yaml_stay_words() -> None:
+    texts = ci.texts(of_ci(incoming="in: new #1.csv", branch="2.10"))
+    nightly = yaml.safe_load(texts[".github/workflows/nightly.yml"])
+    (steps,) = (job["steps"] for job in nightly["jobs"].values() if "drift" in str(job))
+    said = [step["run"] for step in steps if "modelyard drift" in str(step.get("run"))]
+    assert said[0] == "modelyard drift 'in: new #1.csv'"
+    rollback = yaml.safe_load(texts[".github/workflows/rollback.yml"])
+    refs = [s["with"]["ref"] for j in rollback["jobs"].values() for s in j["steps"]
+            if "ref" in s.get("with", {})]  # fmt: skip
+    assert refs == ["2.10"]
+
+
 @pytest.mark.parametrize("login", ["none", "aws", "azure", "gcp"])
 @pytest.mark.parametrize("services", [["github"], ["gitlab"], ["github", "gitlab"]])
 def test_every_pipeline_is_yaml_with_the_same_stages(login: str, services: list[str]) -> None:

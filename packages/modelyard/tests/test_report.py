@@ -332,7 +332,7 @@ def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     assert path == tmp_path / "reports/index.html"
     text = path.read_text(encoding="utf-8")
     found = outline(text)
-    for said in ("0.7823", "0.7502", "7\u2009766", "gate passed", "JFK", "2.2e−16", "9a7c1e0b3d",
+    for said in ("0.7823", "0.7502", "7\u202f766", "gate passed", "JFK", "2.2e−16", "9a7c1e0b3d",
                   "abababab", "wind_gust is", "60 trials", "Average precision"):  # fmt: skip
         assert said in found.text, said
     assert found.text.index("AS") < found.text.index("JFK")
@@ -462,7 +462,7 @@ def test_multiclass_with_many_classes_and_regression(tmp_path: Path) -> None:
         ),
     )
     found = outline(html.page(project, {}))
-    assert "19\u2009927" in found.text
+    assert "19\u202f927" in found.text
     assert "the baseline is better" in found.text
     assert "residuals" in plots.draw(project)
 
@@ -479,7 +479,7 @@ def test_numbers_are_written_for_people() -> None:
     assert words.number(None) == "–"
     assert words.number(0.78231) == "0.7823"
     assert words.number(-12.3456) == "−12.35"
-    assert words.number(1234567) == "1\u2009234\u2009567"
+    assert words.number(1234567) == "1\u202f234\u202f567"
     assert words.number(2.2e-16) == "2.2e−16"
     assert words.number(0.0) == "0.0000"
     assert words.size(402_113) == "402.1 kB"

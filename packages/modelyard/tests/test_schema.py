@@ -324,8 +324,9 @@ def test_parquet_types() -> None:
         }
     )
     assert frame.dtypes[:7] == [
-        pl.Int64, pl.Float64, pl.Float64, pl.String, *[pl.Datetime("us")] * 2, pl.Boolean
+        pl.Int64, pl.String, pl.Float64, pl.String, *[pl.Datetime("us")] * 2, pl.Boolean
     ]  # fmt: skip
+    assert frame["huge"][0] == str(2**63)  # a float64 would make it equal to its neighbours
     assert frame["nan"].null_count() == 8
     assert frame["zoned"][0] == datetime(2019, 12, 31, 22)
     assert schema.column("flag").levels == ("false", "true")
@@ -413,3 +414,19 @@ def test_a_target_called_rows() -> None:
     )
     assert schema.classes == ("a", "b", "c", "d", "e")
     assert quality.class_counts(frame, schema) == dict.fromkeys("abcde", 4)
+
+
+@pytest.mark.parametrize("more", [{"task": "regression"}, {"types": {"y": "number"}}])
+@pytest.mark.parametrize("dtype", [pl.String, pl.UInt64])
+def test_a_target_of_many_digits_can_be_a_number(more: dict[str, Any], dtype: Any) -> None:
+    amounts = [(2**63 + 7919 * row) for row in range(200)]
+    values = pl.Series([str(n) for n in amounts]).cast(dtype)
+    frame, schema = schema_of({"a": list(range(200)), "y": values}, **more)
+    assert schema.task == "regression"
+    assert frame["y"][1] == float(amounts[1])
+
+
+def test_what_is_declared_missing_is_so_in_every_spelling() -> None:
+    cells = ["1,5", "-999,0", "-999", "2.345,5"] * 10
+    frame, _ = schema_of({"a": cells}, missing=("-999",))
+    assert frame["a"].to_list()[:4] == [1.5, None, None, 2345.5]

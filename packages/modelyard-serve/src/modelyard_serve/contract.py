@@ -33,6 +33,7 @@ PREDICTION = "prediction"
 
 Kind = Literal["number", "integer", "boolean", "category", "datetime"]
 Task = Literal["binary", "multiclass", "regression"]
+Style = Literal["plain", "thousands", "comma"]
 Scalar = str | int | float | bool | None
 T = TypeVar("T")
 
@@ -44,6 +45,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `levels[0]`), or for a boolean its two spellings, false first. `parts` are the numbers that a
     datetime is taken apart into; `time_format` is the strptime form of its text where it is not
     ISO 8601. `minimum` and `maximum` are those of the training rows (datetimes in days since 1970).
+    `missing` are a person's spellings of a missing value, besides null; a number that one of them
+    spells is missing too. `style` is how text spells a number: 1234.5, 1,234.5 or 1.234,5.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     levels: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     time_format: str | None = None
+    missing: tuple[str, ...] = ()
+    style: Style = "plain"
     minimum: float | None = None
     maximum: float | None = None
     typical: Scalar = None

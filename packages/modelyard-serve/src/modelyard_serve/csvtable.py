@@ -1,7 +1,8 @@
 """A CSV body -> columns of values, and predictions -> CSV. The standard library's reader, no more.
 
-An empty cell is missing. In a column of numbers so are the usual words for it; a category keeps any
-text that it is given.
+An empty cell is missing, and so is what a person declared to be. In a column of numbers, truth
+values or dates so are the usual words for it; a category keeps any text that it is given, but that
+`415.0` may be the number that it knows as 415.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from modelyard_serve.contract import Feature
+from modelyard_serve.encoding import category_codes, respelled
 from modelyard_serve.errors import SHOWN, BodyError, InputError, Problem
 
 MISSING_WORDS = frozenset(
@@ -21,6 +24,15 @@ MISSING_WORDS = frozenset(
     | {"\\n"}
 )
 DELIMITERS = ",;\t|"
+_STYLED = {
+    "thousands": (re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"), ",", "."),
+    "comma": (
+        re.compile(r"[+-]?(?:\d{1,3}(?:[. '’\u00a0\u202f]\d{3})+|\d+)(?:,\d+)?"),
+        ". '’\u00a0\u202f",
+        ",",
+    ),
+}
+"""How a number is written, what stands between its thousands, and its decimal mark."""
 
 csv.field_size_limit(1024 * 1024)
 
@@ -83,10 +95,14 @@ def values(features: Sequence[Feature], texts: dict[str, list[str]]) -> dict[str
         cells = texts.get(feature.name)
         if cells is None:
             continue
-        if feature.kind not in ("number", "integer"):
-            found[feature.name] = [cell or None for cell in cells]
+        if feature.kind == "category":
+            known = category_codes(feature).keys()
+            found[feature.name] = [_category(cell, known) for cell in cells]
             continue
-        numbers = [_number(cell) for cell in cells]
+        if feature.kind not in ("number", "integer"):
+            found[feature.name] = [_word(cell) for cell in cells]
+            continue
+        numbers = [_number(cell, feature) for cell in cells]
         wrong = [row for row, number in enumerate(numbers) if number is _WRONG]
         total += len(wrong)
         problems += [
@@ -134,8 +150,25 @@ class _Lines(io.StringIO):
 _WRONG = object()
 
 
-def _number(cell: str) -> Any:
+def _category(cell: str, known: Collection[str | None]) -> str | None:
+    if cell in known:
+        return cell
+    number = respelled(cell)
+    return number if number is not None and number in known else cell
+
+
+def _word(cell: str) -> str | None:
+    return None if cell.strip().lower() in MISSING_WORDS else cell
+
+
+def _number(cell: str, feature: Feature) -> Any:
     text = cell.strip()
+    if text in feature.missing:
+        return None
+    if feature.style != "plain":
+        form, between, point = _STYLED[feature.style]
+        if form.fullmatch(text):
+            text = "".join(mark for mark in text if mark not in between).replace(point, ".")
     try:
         number = float(text)
     except ValueError:

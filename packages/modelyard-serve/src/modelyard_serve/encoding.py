@@ -8,6 +8,7 @@ code (1 for the first level, 0 for anything unknown, NaN for missing), a datetim
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -23,6 +24,7 @@ Column = Sequence[Any] | NDArray[Any]
 
 PARTS = ("days", "year", "month", "day", "weekday", "dayofyear", "hour")
 _DAY_US = 86_400_000_000
+_PLAIN = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1", "on"})
 FALSE_WORDS = frozenset({"false", "f", "no", "n", "0", "off"})
 
@@ -81,13 +83,44 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
+def respelled(cell: str) -> str | None:
+    """The canonical spelling of the number or truth value that a table's cell may stand for.
+
+    `415.0` is 415 and `True` is true, as a column of numbers or of truth values has them; 0042 is a
+    code and stands for itself.
+    """
+    lowered = cell.lower()
+    if lowered in ("true", "false"):
+        return lowered
+    match = _PLAIN.fullmatch(cell)
+    if match is None:
+        return None
+    if match[1] is None and match[2] is None:
+        plain = cell.removeprefix("+")
+        return "0" if plain == "-0" else plain
+    number = float(cell)
+    return text_of(number) if math.isfinite(number) else None
+
+
+def missing_numbers(feature: Feature) -> list[float]:
+    """The numbers that stand for a missing value, such as -999."""
+    found = []
+    for word in feature.missing:
+        try:
+            found.append(float(word))
+        except ValueError:
+            continue
+    return [number for number in found if not math.isnan(number)]
+
+
 def category_codes(feature: Feature) -> dict[str | None, float]:
-    """A category's code by its canonical spelling; None is missing, any other text is 0."""
-    codes: dict[str | None, float] = {
-        level: float(code) for code, level in enumerate(feature.levels, start=1)
-    }
-    codes[None] = math.nan
-    return codes
+    """A category's code by its canonical spelling; any text that is not there is 0.
+
+    None, the empty text and the person's own spellings of a missing value are missing.
+    """
+    codes: dict[str | None, float] = dict.fromkeys(map(text_of, missing_numbers(feature)), math.nan)
+    codes |= {level: float(code) for code, level in enumerate(feature.levels, start=1)}
+    return codes | dict.fromkeys((None, "", *feature.missing), math.nan)
 
 
 def boolean_words(feature: Feature) -> dict[str, float]:
@@ -143,12 +176,16 @@ def _numbers(feature: Feature, values: Column) -> Matrix:
                     out[row] = float(value)
                 except OverflowError:
                     out[row] = np.inf
+            elif _declared(feature, value):
+                out[row] = np.nan
             else:
                 out[row] = np.nan
                 total += 1
                 if len(bad) < SHOWN:
                     bad.append(Problem(row, feature.name, "a number or null", _shown(value)))
         _refuse(feature, bad, total)
+    if gone := missing_numbers(feature):
+        out[np.isin(out, gone)] = np.nan
     infinite = np.flatnonzero(np.isinf(out))
     if len(infinite):
         _refuse(
@@ -177,7 +214,12 @@ def _booleans(feature: Feature, values: Column) -> Matrix:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             out[row] = np.nan
             continue
-        if isinstance(value, str):
+        number: float | None
+        if isinstance(value, bool | np.bool_):
+            number = float(value)
+        elif _declared(feature, value):
+            number = math.nan
+        elif isinstance(value, str):
             number = words.get(value.strip().lower())
         else:
             number = float(value) if value in (0, 1) else None
@@ -197,7 +239,10 @@ def _categories(feature: Feature, values: Column) -> Matrix:
     lookup = codes.get
     for row, value in enumerate(values):
         if type(value) is str or value is None:
-            out[row] = lookup(value, 0.0)
+            code = lookup(value)
+            if code is None:
+                code = math.nan if _declared(feature, value) else 0.0
+            out[row] = code
         elif isinstance(value, float | np.floating) and math.isnan(value):
             out[row] = math.nan
         elif isinstance(value, str | int | float | bool | np.generic):
@@ -211,12 +256,19 @@ def _categories(feature: Feature, values: Column) -> Matrix:
 
 def _datetimes(feature: Feature, values: Column) -> NDArray[np.datetime64]:
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
-        return values.astype("datetime64[us]")
+        moments = values.astype("datetime64[us]")
+        for word in feature.missing:
+            if (gone := _moment(word, feature.time_format)) is not None:
+                moments[moments == np.datetime64(gone, "us")] = np.datetime64("NaT")
+        return moments
     out = np.empty(len(values), dtype="datetime64[us]")
     bad: list[Problem] = []
     total = 0
     for row, value in enumerate(values):
         if value is None or (isinstance(value, float) and math.isnan(value)):
+            out[row] = np.datetime64("NaT")
+            continue
+        if _declared(feature, value):
             out[row] = np.datetime64("NaT")
             continue
         moment = _moment(value, feature.time_format)
@@ -229,6 +281,14 @@ def _datetimes(feature: Feature, values: Column) -> NDArray[np.datetime64]:
             out[row] = np.datetime64(moment, "us")
     _refuse(feature, bad, total)
     return out
+
+
+def _declared(feature: Feature, value: Any) -> bool:
+    """Whether a person said that this value stands for a missing one."""
+    if not feature.missing:
+        return False
+    text = value if isinstance(value, str) else text_of(value)
+    return text in feature.missing or text.strip() in feature.missing
 
 
 def _moment(value: Any, time_format: str | None) -> datetime | None:
@@ -259,10 +319,15 @@ def _moment(value: Any, time_format: str | None) -> datetime | None:
 
 
 def _strptime(text: str, time_format: str) -> datetime | None:
-    try:
-        return datetime.strptime(text, time_format)
-    except ValueError:
-        return None
+    """Read a text as training does: 69 is 2069, and a month's whole name may be its short one."""
+    short = time_format.replace("%B", "%b")
+    for form in dict.fromkeys((time_format, short)):
+        try:
+            found = datetime.strptime(text, form)
+        except ValueError:
+            continue
+        return found.replace(year=2069) if "%y" in form and found.year == 1969 else found
+    return None
 
 
 def _refuse(feature: Feature, bad: list[Problem], total: int) -> None:

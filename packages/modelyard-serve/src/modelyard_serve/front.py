@@ -212,8 +212,8 @@ class Front:
                 if found is None:
                     told = text.decode()
                 else:
+                    self._telemetry.rows(PREDICT, found, sent, rows)
                     rows += len(found.labels)
-                    self._telemetry.rows(PREDICT, found)
                 yield text
         except GeneratorExit:
             told = "the client left before the stream's end"

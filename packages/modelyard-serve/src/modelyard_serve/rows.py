@@ -25,6 +25,7 @@ from modelyard_serve.encoding import (
     category_codes,
     encode,
     encode_column,
+    missing_numbers,
     text_of,
 )
 from modelyard_serve.errors import SHOWN, BodyError, InputError, Problem
@@ -58,6 +59,7 @@ class RowReader:
         self._line = msgspec.json.Decoder(strict)
         self._records = msgspec.json.Decoder(list[lax])  # type: ignore[valid-type]
         self._flat = _compile(self.features)
+        self._gone = _declared_numbers(self.features)
         self._arrays = lru_cache(maxsize=16)(self._array_decoder)
         self._arrays_of = lru_cache(maxsize=16)(self._array_struct)
 
@@ -182,7 +184,15 @@ class RowReader:
         return self._encode({n: [row.get(n) for row in rows] for n in self.names}, start)
 
     def _matrix(self, rows: list[Any]) -> Matrix:
-        return np.array(self._flat(rows), dtype=np.float64).reshape(len(rows), self.width)
+        matrix = np.array(self._flat(rows), dtype=np.float64).reshape(len(rows), self.width)
+        for numbers, places in self._gone:
+            part = matrix[:, places]
+            for number in numbers:
+                hit = part == number
+                if hit.any():
+                    part[hit] = _NAN
+                    matrix[:, places] = part
+        return matrix
 
     def _encode(self, columns: Mapping[str, Sequence[Any]], start: int = 0) -> Matrix:
         try:
@@ -283,6 +293,22 @@ def _field(place: int, feature: Feature, *, required: bool = False) -> Any:
     return (f"f{place}", kind, None)
 
 
+def _declared_numbers(
+    features: Sequence[Feature],
+) -> list[tuple[tuple[float, ...], list[int]]]:
+    """Numbers that stand for a missing value, and the matrix' columns in which they do.
+
+    Columns of the same numbers, as all of a package's are, are looked at together.
+    """
+    found: dict[tuple[float, ...], list[int]] = {}
+    place = 0
+    for feature in features:
+        if feature.kind in ("number", "integer") and (numbers := missing_numbers(feature)):
+            found.setdefault(tuple(numbers), []).append(place)
+        place += feature.width
+    return list(found.items())
+
+
 def _compile(features: Sequence[Feature]) -> Callable[[list[Any]], list[float]]:
     """Make the function that takes structs to a flat list of numbers, row by row.
 
@@ -310,10 +336,11 @@ class _Codes(dict[Any, float]):
 
     def __init__(self, feature: Feature) -> None:
         super().__init__(category_codes(feature))
+        self._declared = frozenset(feature.missing)
 
     def __missing__(self, value: Any) -> float:
         if type(value) is str:
-            return 0.0
+            return _NAN if self._declared and value.strip() in self._declared else 0.0
         if value != value:
             return _NAN
         return self.get(text_of(value), 0.0)
@@ -323,7 +350,10 @@ class _Words(dict[Any, float]):
     """A boolean's two values; anything but true, false and null is for the careful way."""
 
     def __init__(self, feature: Feature) -> None:
-        super().__init__(boolean_words(feature) | {True: 1.0, False: 0.0, None: _NAN})
+        super().__init__(boolean_words(feature) | {None: _NAN})
+        if not {0.0, 1.0} & set(missing_numbers(feature)):  # else 0 is not what false is
+            self.update({True: 1.0, False: 0.0})
+        self.update(dict.fromkeys(feature.missing, _NAN))
 
     def __missing__(self, value: Any) -> float:
         raise _Careful
@@ -340,9 +370,12 @@ def _moment_reader(feature: Feature) -> Callable[[str | None], tuple[float, ...]
 
         return _refusing(by_column)
 
+    missing = frozenset((None, *feature.missing))
+
     def read(text: str | None) -> tuple[float, ...]:
-        if text is None:
+        if text in missing:
             return gone
+        assert text is not None
         try:
             moment = datetime.fromisoformat(text)
             if moment.tzinfo is not None:

@@ -45,9 +45,11 @@ KILL_AFTER = 30
 """Seconds that a worker has to end its requests before it is killed."""
 CLOSING = 0.3
 """Seconds between the end of new connections and the end of the workers."""
+CLOSED_AFTER = 3.0
+"""Seconds in which every worker closes its door; one that just died never tells that it did."""
 THREADS = 16
 """Threads of a worker. One computes at a time; the others wait for bodies, so that a client who
-stalls stops nobody. With 16 busy clients it costs nothing that can be measured here."""
+stalls stops nobody. They cost a third of one thread's requests of one row (docs/adr/0012)."""
 _WATCH = 0.05
 _SO_ATTACH_FILTER = 26
 _M_ARENA_MAX = -8
@@ -114,6 +116,9 @@ class _Server(Granian):  # type: ignore[misc,valid-type]
         """Answer as before for a while, then take no new connections, then end the workers."""
         time.sleep(self._drain_seconds)
         self._board.close()
+        latest = time.monotonic() + CLOSED_AFTER
+        while not self._board.all_closed and time.monotonic() < latest:
+            time.sleep(_WATCH / 2)
         time.sleep(CLOSING)
         self._end()
 
@@ -171,13 +176,15 @@ def _load(package: Path, settings: Settings, board: Board, worker: int) -> WSGIA
     telemetry.start()
     application: WSGIApplication = app.wsgi_app
     assert isinstance(application, Front)
-    watch = partial(_watch, board, settings.port, os.getppid(), [], application.reads)
+    watch = partial(_watch, board, worker, settings.port, os.getppid(), [], application.reads)
     every(_WATCH, watch)
     telemetry.log.event("info", "ready", worker=worker)
     return application
 
 
-def _watch(board: Board, port: int, parent: int, done: list[str], reads: Reads) -> None:
+def _watch(
+    board: Board, worker: int, port: int, parent: int, done: list[str], reads: Reads
+) -> None:
     """In a worker: close the door when the server ends, let go of who stalls, outlive no parent."""
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -186,6 +193,7 @@ def _watch(board: Board, port: int, parent: int, done: list[str], reads: Reads) 
     if board.closing and not done:
         done.append("closed")
         _take_no_more(port)
+        board.closed(worker)
 
 
 def _take_no_more(port: int) -> None:

@@ -316,6 +316,18 @@ def _travel(root: Path, version: str, expected: bytes, voice: Voice) -> bool:
     return same
 
 
+def _forget_unfinished(here: Project) -> None:
+    """Remove what a build wrote before it failed: the demonstration ends with a clean tree."""
+    for name, told in (("image", "image/Dockerfile"), ("compose.yaml", "compose.yaml")):
+        path = here.root / name
+        if git.show(here.root, f"HEAD:{told}") is not None:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _package(here: Project, voice: Voice) -> Packaged:
     """Build the image, check it and write its report; without an engine, say what was skipped."""
     from modelyard.report import packaging
@@ -326,6 +338,7 @@ def _package(here: Project, voice: Voice) -> Packaged:
         record = build(here, force=True).record
     except ToolFailed as error:
         skipped = f"{error.what} {error.why}".strip()
+        _forget_unfinished(here)
         voice.line(f"skipped: {skipped}")
         voice.line(f"to make it later: {error.next_step}; then: modelyard image build")
         return Packaged(skipped=skipped)

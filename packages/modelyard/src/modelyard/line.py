@@ -94,7 +94,7 @@ def stages(data_path: str) -> tuple[StageSpec, ...]:
         ),
         spec(
             "evaluate",
-            ["model", TABLE, *record("schema", "study")],
+            ["model", TABLE, SPLIT, *record("schema", "study")],
             metrics=["metrics.json"],
             plots=["plots"],
             plain_outs=record("evaluate"),

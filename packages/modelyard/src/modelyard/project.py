@@ -175,8 +175,10 @@ def settings_from(tree: Mapping[str, Any], source: str) -> Settings:
         UsageError: an unknown key (the nearest valid one is named), a missing one, a wrong type.
     """
     _refuse_unknown(tree, Settings, source, ())
+    # A column's name may end with a line's end: what is said of the data stays as it is.
+    plain = {name: part if name == "data" else _trimmed(part) for name, part in tree.items()}
     try:
-        settings = msgspec.convert(tree, Settings, strict=True)
+        settings = msgspec.convert(plain, Settings, strict=True)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at ")
         key = place.strip("`").removeprefix("$.").removeprefix("$") or "the file"
@@ -329,6 +331,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         if values is None:
             tree[section] = {}
     return tree
+
+
+def _trimmed(value: Any) -> Any:
+    """Without the line's end that YAML's `|` leaves, and that a pattern's `$` would let pass."""
+    if isinstance(value, str):
+        return value.rstrip("\r\n")
+    if isinstance(value, dict):
+        return {key: _trimmed(entry) for key, entry in value.items()}
+    return [_trimmed(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _refuse_unknown(tree: Any, kind: type[Section], source: str, at: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from modelyard.errors import ModelyardError
-from modelyard.values import Params, Task
+from modelyard.values import Params, Style, Task
 
 T = TypeVar("T")
 ColumnKind = Literal["number", "integer", "boolean", "category", "datetime", "text"]
@@ -24,7 +24,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One column of the dataset. Numbers' ranges are in the column's unit, datetimes' in ISO text.
 
     `levels` are a category's spellings (sorted by frequency, then name) or a boolean's two
-    spellings, false first. `reason` says why a column is excluded or got its kind.
+    spellings, false first. `style` is how text spells a number, see the package's signature.
+    `reason` says why a column is excluded or got its kind.
     """
 
     name: str
@@ -37,22 +38,32 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     maximum: float | str | None = None
     mean: float | None = None
     time_format: str | None = None
+    style: Style = "plain"
     reason: str = ""
 
 
 class Schema(Record, frozen=True, kw_only=True):
-    """Columns, types, ranges and categories of the dataset (`records/schema.json`)."""
+    """Columns, types, ranges and categories of the dataset (`records/schema.json`).
+
+    `missing` are the spellings of a missing value that a person declared (`data.missing`).
+    """
 
     task: Task
     target: str
     classes: tuple[str, ...] = ()
     positive: str | None = None
+    missing: tuple[str, ...] = ()
     columns: tuple[Column, ...]
 
     @property
     def features(self) -> tuple[Column, ...]:
         """The columns that the model takes."""
         return tuple(c for c in self.columns if c.role in ("feature", "time") and c.kind != "text")
+
+    @property
+    def styled(self) -> frozenset[str]:
+        """Columns whose numbers are written with marks that a reader may take for others."""
+        return frozenset(column.name for column in self.columns if column.style != "plain")
 
     def column(self, name: str) -> Column | None:
         """The column of this name, or None."""

@@ -278,7 +278,7 @@ class CiSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     environments: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$")], ...],
         Meta(
-            description="Where the image is deployed, in order, such as [staging, production]; the last one waits for approval. Where deploy.environments has any, it must have these."
+            description="Where the image is deployed, in order, such as [staging, production]; the last of several, and production, waits for approval. Where deploy.environments has any, it must have these."
         ),
     ] = ()
 

@@ -137,8 +137,13 @@ def _range_note(feature: Feature) -> list[str]:
 
 def _null(feature: Feature) -> str:
     if feature.missing_share == 0:
-        return "Never missing in training; null is accepted and counts as missing."
-    return f"Missing in {percent(feature.missing_share)} of the training rows; null is accepted."
+        told = "Never missing in training; null is accepted and counts as missing."
+    else:
+        told = (
+            f"Missing in {percent(feature.missing_share)} of the training rows; null is accepted."
+        )
+    shown = ", ".join(feature.missing[:MAX_LEVELS])
+    return f"{told} Missing too: {shown}." if shown else told
 
 
 def percent(share: float) -> str:

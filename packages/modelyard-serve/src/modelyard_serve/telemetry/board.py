@@ -19,22 +19,23 @@ _DRAINING, _REFUSED, _CLOSING, _ENDED = 0, 1, 2, 3
 
 
 class Board:
-    """`workers` blocks of `slots` float64 counters each, and a few flags for all."""
+    """`workers` blocks of `slots` float64 counters each, and a few flags for all and for each."""
 
     def __init__(self, slots: int, workers: int = 1) -> None:
         self.slots = slots
         self.workers = workers
-        self._memory = mmap.mmap(-1, 8 * (HEADER + slots * workers))
+        self._first = HEADER + workers
+        self._memory = mmap.mmap(-1, 8 * (self._first + slots * workers))
         self._cells = memoryview(self._memory).cast("d")
 
     def block(self, worker: int) -> memoryview[float]:
         """The counters of worker 0, 1, … as a view of doubles: adding to one takes no lock."""
-        start = HEADER + self.slots * worker
+        start = self._first + self.slots * worker
         return self._cells[start : start + self.slots]
 
     def totals(self) -> NDArray[np.float64]:
         """The counters summed over the workers, shape (slots,)."""
-        cells = np.frombuffer(self._memory, dtype=np.float64)[HEADER:]
+        cells = np.frombuffer(self._memory, dtype=np.float64)[self._first :]
         summed: Any = cells.reshape(self.workers, self.slots).sum(axis=0)
         found: NDArray[np.float64] = summed
         return found
@@ -56,6 +57,15 @@ class Board:
     def close(self) -> None:
         """Tell all workers to take no new connections."""
         self._cells[_CLOSING] = 1.0
+
+    def closed(self, worker: int) -> None:
+        """Tell that a worker takes no new connections."""
+        self._cells[HEADER + worker] = 1.0
+
+    @property
+    def all_closed(self) -> bool:
+        """Whether every worker takes no new connections."""
+        return all(self._cells[HEADER + worker] for worker in range(self.workers))
 
     @property
     def ended(self) -> bool:

@@ -33,24 +33,27 @@ class PredictionLog:
         self._masked = frozenset(settings.prediction_log_mask)
         self._manifest = manifest
         self._version = version
-        self._queue: deque[tuple[str, str, Predicted]] = deque(maxlen=10_000)
+        self._queue: deque[tuple[str, str, Predicted, int]] = deque(maxlen=10_000)
         self._random = random.Random()  # noqa: S311 - a sample, not a secret
 
-    def add(self, moment: str, request_id: str, found: Predicted) -> None:
-        """Keep a request for the next `flush`, if the sample takes it."""
+    def add(self, moment: str, request_id: str, found: Predicted, start: int = 0) -> None:
+        """Keep a request for the next `flush`, if the sample takes it.
+
+        Of a stream each part is one: `start` is the number of its first row.
+        """
         if self._share >= 1 or self._random.random() < self._share:
-            self._queue.append((moment, request_id, found))
+            self._queue.append((moment, request_id, found, start))
 
     def flush(self) -> None:
         """Write what was kept; rotate a file that has grown too long."""
         lines: list[dict[str, Any]] = []
         while self._queue:
-            moment, request_id, found = self._queue.popleft()
+            moment, request_id, found, start = self._queue.popleft()
             for place, row in enumerate(found.matrix.tolist()):
                 line: dict[str, Any] = {
                     "time": moment,
                     "request_id": request_id,
-                    "row": place,
+                    "row": start + place,
                     "model": self._manifest.name,
                     "version": self._version,
                     "input": self._readable(row),

@@ -67,11 +67,13 @@ class Telemetry:
         """Write the queues from now on, a few times a second."""
         every(WAIT, self.flush)
 
-    def rows(self, route: str, found: Predicted) -> None:
-        """Count a part of a streamed answer."""
+    def rows(self, route: str, found: Predicted, request_id: str, start: int) -> None:
+        """Count and keep a part of a streamed answer, whose first row has the number `start`."""
         with self._counts:
             self._cells[self.layout.at(self.layout.rows, route)] += len(found.labels)
         self._counting.add(found)
+        if self._predictions is not None:
+            self._predictions.add(self.log.stamp(time.time()), request_id, found, start)
 
     def note(self, route: str, seconds: float, line: Line, found: Predicted | None = None) -> None:
         """Count and log one answer, which took `seconds` within the application.

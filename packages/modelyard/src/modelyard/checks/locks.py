@@ -8,7 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 import yaml
 
 from modelyard.checks.finding import Finding
+from modelyard.errors import LockHeld
 from modelyard.project import Project
+from modelyard.registry.lock import hold
 
 
 def check(project: Project) -> list[Finding]:
@@ -49,6 +51,13 @@ def _pipeline(project: Project) -> Finding:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         stages = tree["stages"]
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        try:
+            with hold(project, "modelyard doctor"):
+                pass
+        except LockHeld as held:
+            return Finding(
+                "dvc.lock", "warning", f"it is being written: {held.why}", "modelyard doctor, later"
+            )
         message = str(error).splitlines()[0]
         return Finding(
             "dvc.lock",

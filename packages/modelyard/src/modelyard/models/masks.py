@@ -213,8 +213,10 @@ def _rule_by_sets(
     for local in range(split.under.shape[1]):
         left = ~split.under[split.left[nodes], local]
         right = ~split.under[split.right[nodes], local]
-        lost = np.where(member, right[:, None], left[:, None])
-        np.bitwise_and.at(table.T, split.word[nodes] + local, lost)
+        # A tree of fewer words than the largest has no bit here: the next word is another tree's.
+        some = (left != _ALL) | (right != _ALL)
+        lost = np.where(member[some], right[some, None], left[some, None])
+        np.bitwise_and.at(table.T, split.word[nodes[some]] + local, lost)
 
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)

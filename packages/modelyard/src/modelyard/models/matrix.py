@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from modelyard.errors import DataInvalid
 from modelyard.forms import Floats, Shape
 from modelyard.models.family import skewed
 from modelyard.records import Column, Schema
+from modelyard.settings import DataSection
 from modelyard_serve.contract import Feature
 from modelyard_serve.encoding import PARTS, Matrix, date_parts, encode_column
 
@@ -42,6 +45,20 @@ def sides(split: pl.DataFrame) -> Sides:
     return Sides(np.flatnonzero(~held_out), np.flatnonzero(held_out))
 
 
+def clusters(data: DataSection, split: Path, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
+    """What rows of one group or id share, shape (rows,); None where each stands for itself.
+
+    Args:
+        data: names the group or the id.
+        split: split's table.
+        rows: row numbers of the table.
+    """
+    if not (data.group or data.id):
+        return None
+    keys: NDArray[np.uint64] = pl.read_parquet(split, columns=["key"])["key"].to_numpy()[rows]
+    return keys
+
+
 def signature(schema: Schema, dev: pl.DataFrame) -> tuple[Feature, ...]:
     """Derive the model's inputs from the schema and the train + valid rows.
 
@@ -52,7 +69,11 @@ def signature(schema: Schema, dev: pl.DataFrame) -> tuple[Feature, ...]:
         DataInvalid: no column is left to learn from.
     """
     features = [_feature(column, dev[column.name]) for column in schema.features]
-    kept = tuple(feature for feature in features if feature is not None)
+    kept = tuple(
+        msgspec.structs.replace(feature, missing=schema.missing)
+        for feature in features
+        if feature is not None
+    )
     if not kept:
         raise DataInvalid(
             "No column is left to learn from.",
@@ -105,6 +126,7 @@ def _feature(column: Column, values: pl.Series) -> Feature | None:
         minimum=low,
         maximum=high,
         typical=int(middle) if column.kind == "integer" else middle,
+        style=column.style,
         missing_share=missing,
     )
 

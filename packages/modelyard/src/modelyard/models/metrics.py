@@ -12,7 +12,7 @@ zero under a percentage) it is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -310,6 +310,24 @@ def resolve(setting: str, task: Task) -> str:
     )
 
 
+def check_limits(names: Iterable[str], task: Task) -> None:
+    """Refuse a limit on what is no metric of this task.
+
+    Raises:
+        UsageError: names the nearest one.
+    """
+    known = [metric.name for metric in usual(task)]
+    for name in names:
+        if name in known:
+            continue
+        what = f"not one of a {task} task" if name in METRICS else "not a metric"
+        raise UsageError(
+            f"gate.limits: {name!r} is {what}{nearest(name, known) or '.'}",
+            why=f"Metrics of a {task} task: {capped(known, 20)}.",
+            next_step="edit gate.limits in modelyard.yaml",
+        )
+
+
 def prepare(name: str, y: Target, scores: Floats, threshold: float | None = None) -> Weigh:
     """The metric on these rows as a function of the rows' weights. See the module's words."""
     scores = np.asarray(scores, dtype=np.float64)
@@ -341,8 +359,9 @@ def steps(y: Target, p: Floats) -> tuple[Floats, Floats, Floats]:
     order = np.argsort(-p, kind="stable")
     ranked, hit = p[order], (y[order] == 1).astype(np.float64)
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    found = np.cumsum(hit)[last]
-    return ranked[last], found, last + 1 - found
+    found: Floats = np.cumsum(hit)[last]
+    missed: Floats = (last + 1).astype(np.float64) - found
+    return ranked[last], found, missed
 
 
 def best_threshold(y: Target, p: Floats, rule: str = "f1") -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from modelyard.project import Project
+from modelyard.records import Schema, read_if_there
 from modelyard.tools import dvc, git
 
 OWN_FILES = (
@@ -102,16 +104,31 @@ def of_package(project: Project) -> dict[str, str]:
         "data_md5": dvc.pointer_md5(project.data_pointer) or "",
         "environment_lock": _digest(project.environment_lock),
         "study": _digest(project.record("study")),
-        "split": split_identity(project),
+        **split_identity(project),
         "modelyard": version("modelyard"),
     }
 
 
-def split_identity(project: Project) -> str:
-    """A name for how rows are dealt; models of one identity were trained on the same side."""
+def split_identity(project: Project) -> dict[str, str]:
+    """Names for how rows are dealt; models of one identity were trained on the same side.
+
+    Where rows are known by their content, another set of columns deals them all anew: these have a
+    name of their own.
+    """
     data, split = project.settings.data, project.settings.split
     parts = [split, data.id, data.group, sorted(data.exclude), data.target]
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+    found = {"split": hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]}
+    schema = read_if_there(project.record("schema"), Schema)
+    if schema is not None and split.kind != "time" and not (data.id or data.group):
+        names = sorted({column.name for column in schema.columns} - {*data.exclude, data.target})
+        found["split_columns"] = hashlib.sha256(msgspec.json.encode(names)).hexdigest()[:16]
+    return found
+
+
+def dealt_anew(project: Project, before: Mapping[str, str]) -> bool:
+    """Whether rows are dealt otherwise than for a model of this lineage, as far as it says."""
+    now = split_identity(project)
+    return any(before.get(key, value) not in ("", value) for key, value in now.items())
 
 
 def _own(path: str) -> bool:

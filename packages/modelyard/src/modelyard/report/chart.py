@@ -54,7 +54,7 @@ def tick_text(value: float, step: float) -> str:
     digits = max(0, min(6, -math.floor(math.log10(step) + 1e-9))) if step > 0 else 2
     if round(step * 10**digits, 9) % 1:
         digits += 1
-    return f"{value:,.{digits}f}".replace(",", "\u2009").replace("-", "−")
+    return f"{value:,.{digits}f}".replace(",", "\u202f").replace("-", "−")
 
 
 @dataclass

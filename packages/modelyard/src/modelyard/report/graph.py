@@ -33,7 +33,7 @@ def lineage(state: Gathered) -> str:
         chain: list[tuple[str, Node]] = []
         data = run.data_version or "unversioned"
         rows = next((tag.rows for tag in state.data_tags if tag.version == run.data_version), None)
-        said = f"{rows:,} rows".replace(",", "\u2009") if rows else ""
+        said = f"{rows:,} rows".replace(",", "\u202f") if rows else ""
         chain.append(("data", (f"data-{data}", f"data {data}", said, f"data version {data}")))
         if run.commit:
             subject = next((c.subject for c in state.commits if c.id == run.commit), "")

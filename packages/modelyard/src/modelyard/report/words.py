@@ -17,7 +17,7 @@ def number(value: float | int | str | None, digits: int = 4) -> str:
     if isinstance(value, int):
         return count(value)
     if abs(value) >= 10 ** (digits - 1):
-        return f"{value:,.0f}".replace(",", "\u2009")
+        return f"{value:,.0f}".replace(",", "\u202f")
     if 0 < abs(value) < 1e-4:
         return f"{value:.1e}".replace("e-0", "e-").replace("-", "−")
     text = f"{value:.{digits}f}" if abs(value) < 1 else f"{value:.{digits}g}"
@@ -41,7 +41,7 @@ def level(confidence: float) -> str:
 
 def count(value: int) -> str:
     """A whole number, thousands set apart by a thin space."""
-    return f"{value:,}".replace(",", "\u2009")
+    return f"{value:,}".replace(",", "\u202f")
 
 
 def size(value: int) -> str:

@@ -45,7 +45,9 @@ def release_scores(project: Project, release: ChampionRecord, table: Path) -> tu
 
     known = read_json(project.record("schema"), Schema)
     data = project.settings.data
-    raw = reading.read_table(table, encoding=data.encoding, delimiter=data.delimiter)
+    raw = reading.read_table(
+        table, encoding=data.encoding, delimiter=data.delimiter, as_text=known.styled
+    )
     frame = schema.apply(
         raw.frame,
         known,

@@ -17,6 +17,7 @@ import polars as pl
 from modelyard.errors import ModelyardError
 from modelyard.forms import Floats, Ints
 from modelyard.models import bootstrap, curves, importance, metrics, points
+from modelyard.models.matrix import clusters
 from modelyard.models.metrics import Target
 from modelyard.project import Project
 from modelyard.records import (
@@ -80,6 +81,7 @@ def evaluate(project: Project) -> EvaluateRecord:
         resamples=RESAMPLES,
         seed=study.seed,
         threshold=study.threshold,
+        clusters=clusters(project.settings.data, project.split_table, held.rows),
     )
     baseline = {name: metrics.score(name, held.y, held.baseline) for name in found}
     drops = _importance(project.model, held, study)

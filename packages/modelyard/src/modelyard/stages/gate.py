@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from modelyard.errors import GateRefused, capped
 from modelyard.forms import Floats
 from modelyard.models import bootstrap, metrics
-from modelyard.models.matrix import raw_columns, sides, target
+from modelyard.models.matrix import clusters, raw_columns, sides, target
 from modelyard.project import Project
 from modelyard.records import (
     Check,
@@ -52,15 +52,18 @@ def judge(project: Project) -> GateRecord:
     schema = read_json(project.record("schema"), Schema)
     study = read_json(project.record("study"), StudyRecord)
     frame = pl.read_parquet(project.table)
-    test = frame[sides(pl.read_parquet(project.split_table)).test]
+    rows = sides(pl.read_parquet(project.split_table)).test
+    test = frame[rows]
+    shared = clusters(project.settings.data, project.split_table, rows)
     y = target(schema, test)
     candidate = Scorer(project.package)
     outputs = candidate.score(raw_columns(candidate.manifest.features, test)).outputs
     metric = study.metric
 
+    metrics.check_limits(settings.limits, schema.task)
     checks = _limits(project, y, outputs, candidate.manifest.threshold)
     if settings.baseline:
-        checks.append(_baseline(project, metric, y, outputs, study))
+        checks.append(_baseline(project, metric, y, outputs, study, shared))
     now = champion.current(project)
     comparison = None
     past = champion.released(project, candidate.digest)
@@ -81,7 +84,7 @@ def judge(project: Project) -> GateRecord:
         and now.model_digest != candidate.manifest.model_digest
     ):
         found, comparison = _against_champion(
-            project, schema, metric, test, y, outputs, candidate.manifest.threshold
+            project, schema, metric, test, y, outputs, candidate.manifest.threshold, shared
         )
         checks.append(found)
     return GateRecord(
@@ -123,7 +126,12 @@ def _limits(
 
 
 def _baseline(
-    project: Project, metric: str, y: NDArray[Any], outputs: Floats, study: StudyRecord
+    project: Project,
+    metric: str,
+    y: NDArray[Any],
+    outputs: Floats,
+    study: StudyRecord,
+    shared: NDArray[Any] | None,
 ) -> Check:
     """The candidate must beat the baseline by more than chance."""
     settings = project.settings.gate
@@ -138,6 +146,7 @@ def _baseline(
         resamples=settings.resamples,
         seed=study.seed,
         threshold_a=study.threshold,
+        clusters=shared,
     )
     passed = found[1] > 0
     return Check(
@@ -159,6 +168,7 @@ def _against_champion(
     y: NDArray[Any],
     outputs: Floats,
     threshold: float | None,
+    shared: NDArray[Any] | None,
 ) -> tuple[Check, Comparison | None]:
     """Compare on the same held-out rows, which the champion never trained on either."""
     settings = project.settings.gate
@@ -192,6 +202,7 @@ def _against_champion(
         seed=project.settings.tune.seed,
         threshold_a=threshold,
         threshold_b=old.manifest.threshold,
+        clusters=shared,
     )
     comparison = Comparison(
         metric=metric,
@@ -207,10 +218,9 @@ def _against_champion(
         champion_digest=now.package_digest,
     )
     interval = f"{settings.confidence:.0%} interval {low:+.4f} to {high:+.4f}"
-    dealt = old.manifest.lineage.get("split", "")
     caveat = (
         "; rows were dealt anew since, so it may have been trained on some of these"
-        if dealt and dealt != lineage.split_identity(project)
+        if lineage.dealt_anew(project, old.manifest.lineage)
         else ""
     )
     if settings.champion == "better":

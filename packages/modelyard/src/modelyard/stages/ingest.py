@@ -14,6 +14,7 @@ from modelyard.records import IngestRecord, write_json
 from modelyard.tables.quality import class_counts, duplicate_rows, examine
 from modelyard.tables.reading import read_table
 from modelyard.tables.schema import infer
+from modelyard.tables.target import words_for_nothing
 
 
 def ingest(project: Project) -> IngestRecord:
@@ -33,9 +34,13 @@ def ingest(project: Project) -> IngestRecord:
         rows_read = raw.frame.height
         encoding, delimiter = raw.encoding, raw.delimiter
         frame, schema = infer(raw.frame, settings, delimiter=delimiter)
+        missing = rows_read - frame.height
+        # A target of classes keeps such words: then only empty cells were dropped.
+        words = words_for_nothing(raw.frame[settings.target], settings) if missing else {}
+        if words.keys() & set(schema.classes):
+            words = {}
         del raw  # its texts are no longer needed, and are most of the memory
         duplicates = duplicate_rows(frame, schema)
-        missing = rows_read - frame.height
         record = IngestRecord(
             source=settings.path,
             source_bytes=project.data.stat().st_size,
@@ -47,7 +52,13 @@ def ingest(project: Project) -> IngestRecord:
             target_missing=missing,
             duplicate_rows=duplicates,
             class_counts=class_counts(frame, schema),
-            findings=examine(frame, schema, target_missing=missing, duplicates=duplicates),
+            findings=examine(
+                frame,
+                schema,
+                target_missing=missing,
+                target_words=words,
+                duplicates=duplicates,
+            ),
         )
     _write_parquet(frame, project.table)
     write_json(project.record("schema"), schema)

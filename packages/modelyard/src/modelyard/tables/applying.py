@@ -48,7 +48,11 @@ def conform(
     delimiter: str = ",",
     limit: int = SHOWN,
 ) -> Applied:
-    """Type a raw table by a schema: its columns in the schema's order; absent ones are null."""
+    """Type a raw table by a schema: its columns in the schema's order; absent ones are null.
+
+    `missing` counts besides the schema's own.
+    """
+    missing = (*missing, *schema.missing)
     values: list[pl.Series] = []
     violations: list[Violation] = []
     for column in schema.columns:
@@ -62,6 +66,7 @@ def conform(
         typed = _typed(raw, column, schema, delimiter)
         if column.role != "excluded":
             violations += _misread(raw, typed, column, missing, limit)
+            typed = ty.without(typed, missing)
             typed, infinite = _finite(typed, column, limit)
             violations += infinite
         values.append(typed)
@@ -92,7 +97,7 @@ def _typed(raw: pl.Series, column: Column, schema: Schema, delimiter: str) -> pl
         texts = natural if natural.dtype == pl.String else ty.canonical_text(natural)
         return ty.convert(texts, _boolean(column))
     if natural.dtype == pl.String:
-        form = ty.wanted_form(natural, "number", column.name, delimiter)
+        form = ty.wanted_form(natural, "number", column.name, delimiter, column.style)
         natural = ty.convert(natural, ty.Form("number", form.share, form.style))
     elif natural.dtype == pl.Datetime("us"):
         return _empty(raw, dtype)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from modelyard.errors import capped
 from modelyard.records import Column, Finding, Schema
 from modelyard.tables.leakage import suspects
 from modelyard.tables.schema import MAX_LEVELS
@@ -38,6 +39,7 @@ def examine(
     schema: Schema,
     *,
     target_missing: int = 0,
+    target_words: Mapping[str, int] | None = None,
     duplicates: int | None = None,
 ) -> tuple[Finding, ...]:
     """Look for what spoils a model: leaks first, then lost columns and rows.
@@ -45,11 +47,12 @@ def examine(
     Args:
         frame: the typed table, as `schema.infer` returns it.
         target_missing: rows that were dropped since they have no target.
+        target_words: what the target said in some of these, and in how many rows.
         duplicates: `duplicate_rows(frame)` where it is known already.
     """
     found = [
         *_leaks(frame, schema),
-        *_table(frame, schema, target_missing, duplicates),
+        *_table(frame, schema, target_missing, target_words or {}, duplicates),
         *_balance(frame, schema),
         *_id(frame, schema),
         *(finding for column in schema.columns for finding in _column(column, frame.height)),
@@ -78,8 +81,20 @@ def _leaks(frame: pl.DataFrame, schema: Schema) -> Iterator[Finding]:
         )
 
 
+def _said(target: str, words: Mapping[str, int]) -> str:
+    """A word that passes for a missing value may have been meant as a class."""
+    if not words:
+        return ""
+    shown = capped(f"{word!r} in {rows}" for word, rows in words.items())
+    return f" ({shown}; data.types.{target}: category keeps such a word as a class)"
+
+
 def _table(
-    frame: pl.DataFrame, schema: Schema, target_missing: int, duplicates: int | None
+    frame: pl.DataFrame,
+    schema: Schema,
+    target_missing: int,
+    target_words: Mapping[str, int],
+    duplicates: int | None,
 ) -> Iterator[Finding]:
     rows = frame.height
     if rows < FEW_ROWS:
@@ -91,7 +106,8 @@ def _table(
     if target_missing:
         yield Finding(
             kind="target-missing",
-            message=f"{target_missing} rows have no target and were dropped",
+            message=f"{target_missing} rows have no target and were dropped"
+            + _said(schema.target, target_words),
             figure=float(target_missing),
         )
     same = duplicate_rows(frame, schema) if duplicates is None else duplicates

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from modelyard.tables import lines, sniffing
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _INFER_ROWS = 10_000
+_BIG = 2.0**63
+_WIDE = (pl.UInt64, pl.Int128, pl.UInt128)
 _UTF8 = ("utf-8", "utf-8-sig", "ascii")
 
 
@@ -32,8 +35,16 @@ class Raw:
     delimiter: str
 
 
-def read_table(path: Path, *, encoding: str = "auto", delimiter: str = "auto") -> Raw:
+def read_table(
+    path: Path, *, encoding: str = "auto", delimiter: str = "auto", as_text: Collection[str] = ()
+) -> Raw:
     """Read a table of at least one row.
+
+    Args:
+        path: CSV, TSV or Parquet, plain or gzip.
+        encoding, delimiter: as in the data section of modelyard.yaml.
+        as_text: columns of a text file whose cells are left as they stand, such as 1.234 where a
+            point parts thousands.
 
     Raises:
         UsageError: there is no such file, or the encoding or delimiter asked for is none.
@@ -68,7 +79,7 @@ def read_table(path: Path, *, encoding: str = "auto", delimiter: str = "auto") -
     if head.startswith(_PARQUET) or ".parquet" in path.name.lower():
         return _parquet(source, path.name)
     sniffing.refuse_binary(head, path.name)
-    return _text(source, head, path.name, encoding, delimiter)
+    return _text(source, head, path.name, encoding, delimiter, as_text)
 
 
 def _parquet(source: Path | bytes, name: str) -> Raw:
@@ -88,7 +99,14 @@ def _parquet(source: Path | bytes, name: str) -> Raw:
     return Raw(frame, "parquet", "")
 
 
-def _text(source: Path | bytes, head: bytes, name: str, encoding: str, delimiter: str) -> Raw:
+def _text(
+    source: Path | bytes,
+    head: bytes,
+    name: str,
+    encoding: str,
+    delimiter: str,
+    as_text: Collection[str],
+) -> Raw:
     """Read delimited text; anything but UTF-8 is turned into UTF-8 first."""
     found = sniffing.encoding_of(head, encoding, name)
     if found not in _UTF8 or encoding != "auto":
@@ -98,14 +116,15 @@ def _text(source: Path | bytes, head: bytes, name: str, encoding: str, delimiter
     text = _sample(source)
     separator = sniffing.delimiter_of(text, delimiter)
     names = _header(text, separator, name)
+    kept = [place for place, column in enumerate(names) if column in as_text]
     try:
-        frame = _polars(source, separator, names, name)
+        frame = _polars(source, separator, names, name, kept)
     except UnicodeDecodeError:  # the sample was ASCII, a later line is not UTF-8
         if encoding != "auto":
             raise
         found = sniffing.likeliest(_bytes(source), name)
         source = _recode(source, found, name)
-        frame = _polars(source, separator, names, name)
+        frame = _polars(source, separator, names, name, kept)
     frame = _without_blank_lines(frame, source, separator, name)
     if frame.is_empty():
         raise _no_rows(name, names)
@@ -164,17 +183,18 @@ def _header(text: str, separator: str, name: str) -> list[str]:
     return whole
 
 
-def _polars(source: Path | bytes, separator: str, names: list[str], name: str) -> pl.DataFrame:
+def _polars(
+    source: Path | bytes, separator: str, names: list[str], name: str, kept: list[int]
+) -> pl.DataFrame:
     """Read with polars' inference; where that stumbles, infer from every row, then read leniently.
 
     Raises:
         UnicodeDecodeError: some text is not UTF-8.
         DataInvalid: see `read_table`.
     """
-    codes = _leading_zeros(source, separator, names)
     for rows in (_INFER_ROWS, None):
         try:
-            return _read_csv(source, separator, names, codes, rows)
+            return _with_codes(source, separator, names, kept, rows)
         except pl.exceptions.PolarsError as error:
             message = str(error).splitlines()[0]
             if "utf-8" in message or "utf8" in message:
@@ -190,13 +210,24 @@ def _polars(source: Path | bytes, separator: str, names: list[str], name: str) -
     writer.writerow(names)
     writer.writerows(scanned.rows)
     try:
-        return _read_csv(again.getvalue().encode(), separator, names, codes, None)
+        return _with_codes(again.getvalue().encode(), separator, names, kept, None)
     except pl.exceptions.PolarsError as error:
         raise DataInvalid(
             f"{name} cannot be read as a table.",
             why=str(error).splitlines()[0],
             next_step="check data.delimiter and data.encoding in modelyard.yaml",
         ) from error
+
+
+def _with_codes(
+    source: Path | bytes, separator: str, names: list[str], kept: list[int], rows: int | None
+) -> pl.DataFrame:
+    """Read, with codes as the texts that they are. Raises PolarsError."""
+    codes = [*kept, *_codes(source, separator, names)]
+    frame = _read_csv(source, separator, names, codes, rows)
+    if late := _late_codes(source, separator, frame):
+        frame = _read_csv(source, separator, names, [*codes, *late], rows)
+    return frame
 
 
 def _read_csv(
@@ -214,8 +245,57 @@ def _read_csv(
     return frame
 
 
-def _leading_zeros(source: Path | bytes, separator: str, names: list[str]) -> list[int]:
-    """Columns (by place) whose cells look like 0042: codes that a number would spoil."""
+def _late_codes(source: Path | bytes, separator: str, frame: pl.DataFrame) -> list[int]:
+    """Columns (by place) that were read as numbers and hold codes below the rows looked at first.
+
+    A whole number that 64 bits do not hold would, as a float64, be equal to others.
+    """
+    if frame.height <= _INFER_ROWS:
+        return []
+    large = [
+        place
+        for place, series in enumerate(frame.iter_columns())
+        if series.dtype in _WIDE
+        or (series.dtype == pl.Float64 and ((series.abs() >= _BIG) & series.is_finite()).any())
+    ]
+    whole = [  # a column with negative numbers holds no codes
+        place
+        for place, series in enumerate(frame.iter_columns())
+        if series.dtype == pl.Int64 and not (series < 0).any()
+    ]
+    looked = [*large, *whole]
+    if not looked:
+        return []
+    cells = pl.scan_csv(
+        source,
+        separator=separator,
+        has_header=True,
+        new_columns=[f"c{place}" for place in range(frame.width)],
+        infer_schema=False,
+        glob=False,
+    )
+    names = [pl.col(f"c{place}") for place in looked]
+    asked = [_is_long(cell).any() for cell in names[: len(large)]]
+    # Cells of whole numbers: one that begins with a zero and is longer is a code.
+    for cell in names[len(large) :]:
+        asked.append((cell.str.starts_with("0") & (cell.str.len_bytes() > 1)).any())
+    found = cells.select(asked).collect(engine="streaming").row(0)
+    return [place for place, code in zip(looked, found, strict=True) if code]
+
+
+def _has_zero(cells: pl.Expr) -> pl.Expr:
+    """Cells like 0042, which a number would spoil."""
+    return cells.str.contains(r"^\s*[+-]?0[0-9]")
+
+
+def _is_long(cells: pl.Expr) -> pl.Expr:
+    """Cells of whole numbers that 64 bits do not hold."""
+    long = cells.str.contains(r"^\s*[+-]?[0-9]{19,}\s*$")
+    return long & cells.str.strip_chars().cast(pl.Int64, strict=False).is_null()
+
+
+def _codes(source: Path | bytes, separator: str, names: list[str]) -> list[int]:
+    """Columns (by place) whose first cells are codes that a number would spoil."""
     try:
         head = pl.read_csv(
             source,
@@ -227,8 +307,8 @@ def _leading_zeros(source: Path | bytes, separator: str, names: list[str]) -> li
         )
     except pl.exceptions.PolarsError:
         return []
-    zeros = head.select(pl.all().str.contains(r"^\s*[+-]?0[0-9]").any()).row(0)
-    return [place for place, found in enumerate(zeros) if found and place < len(names)]
+    found = head.select((_has_zero(pl.all()) | _is_long(pl.all())).any()).row(0)
+    return [place for place, code in enumerate(found) if code and place < len(names)]
 
 
 def _without_blank_lines(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 import polars as pl
 
@@ -71,13 +72,17 @@ def infer(
     if not whole:
         frame = frame.filter(kept)
     reads: list[ty.Read] = []
+    words = data.missing
     for series in frame.get_columns():
         if series.name == data.target:
-            form = ty.Form(target.kind, 1.0, reason=target.reason)
+            form = ty.Form(target.kind, 1.0, target.style, reason=target.reason)
             values = target.values if whole else target.values.filter(kept)
             reads.append(ty.Read(values, form, target.counts))
         else:
-            reads.append(_typed(series, data, delimiter))
+            found = _typed(series, data, delimiter)
+            if words and found.values.dtype.is_numeric() and series.name not in data.exclude:
+                found = replace(found, values=ty.without(found.values, words))  # such as -999,0
+            reads.append(found)
     typed_frame = pl.DataFrame([read.values for read in reads])
     _refuse_infinite(typed_frame, data, None if whole else kept)
     counts = {r.values.name: r.counts for r in reads if r.values.dtype == pl.String}
@@ -88,6 +93,7 @@ def infer(
         target=data.target,
         classes=target.classes,
         positive=target.positive,
+        missing=data.missing,
         columns=columns,
     )
     if not schema.features:
@@ -197,6 +203,7 @@ def _column(read: ty.Read, data: DataSection, target: Target, stats: Stats) -> C
         maximum=high,
         mean=mean,
         time_format=form.time_format,
+        style=form.style if kind in ("number", "integer") else "plain",
         reason=reason,
     )
 

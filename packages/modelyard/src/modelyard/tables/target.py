@@ -11,6 +11,7 @@ from modelyard.forms import Task
 from modelyard.records import ColumnKind
 from modelyard.settings import DataSection
 from modelyard.tables import typing as ty
+from modelyard.values import Style
 
 MIN_CLASS_ROWS = 3
 """A class must be able to stand on each side of the split: train, valid, test."""
@@ -41,6 +42,7 @@ class Target:
     positive: str | None = None
     reason: str = ""
     counts: pl.DataFrame | None = None
+    style: Style = "plain"
 
 
 def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
@@ -52,7 +54,7 @@ def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
     """
     name = series.name
     series = ty.without(series, data.missing)
-    values, counts = _typed(series, data, delimiter)
+    values, counts, style = _typed(series, data, delimiter)
     present = values.drop_nulls()
     if present.is_empty():
         raise DataInvalid(
@@ -62,15 +64,28 @@ def read_target(series: pl.Series, data: DataSection, delimiter: str) -> Target:
         )
     task, reason = _task(values, data)
     if task == "regression":
-        return _regression(series, values, reason)
+        return _regression(series, values, reason, style)
     texts = ty.canonical_text(_whole(values)) if values.dtype != pl.String else values
     return _classes(texts, counts, task, data, reason)
 
 
+def words_for_nothing(series: pl.Series, data: DataSection) -> dict[str, int]:
+    """What the raw target says in rows that were taken to have none, such as `none`, and how often.
+
+    Empty cells and what `data.missing` names are not among them.
+    """
+    if series.dtype != pl.String or data.types.get(series.name) in ("category", "text"):
+        return {}
+    texts = ty.without(series, data.missing).drop_nulls().str.strip_chars()
+    words = [word for word in ty.MISSING_WORDS if word]
+    counts = ty.text_counts(texts.filter(texts.str.to_lowercase().is_in(words)))
+    return dict(counts.iter_rows())
+
+
 def _typed(
     series: pl.Series, data: DataSection, delimiter: str
-) -> tuple[pl.Series, pl.DataFrame | None]:
-    """Read the target; classes come with their counts."""
+) -> tuple[pl.Series, pl.DataFrame | None, Style]:
+    """Read the target; classes come with their counts, numbers with how they are written."""
     if series.dtype != pl.String:
         values = ty.native(series)
         if values is None:
@@ -79,14 +94,27 @@ def _typed(
                 why="A class or a number can be predicted.",
                 next_step="name another column: data.target in modelyard.yaml",
             )
-        return values, None
+        if values.dtype == pl.String and series.dtype.is_numeric() and _numeric(series.name, data):
+            values = series.cast(pl.Float64)
+        return values, None, "plain"
     if data.types.get(series.name) in ("category", "text"):
-        return ty.canonical_text(series), None
+        return ty.canonical_text(series), None, "plain"
+    if _numeric(series.name, data):
+        # Also what would pass for codes, such as amounts of more digits than 64 bits hold.
+        style = ty.number_form(ty.spellings(series), delimiter).style
+        values = ty.convert(series, ty.Form("number", 1.0, style))
+        if not ty.failures(series, values, data.missing).any():
+            return ty.without(_whole(values), data.missing), None, style
     read = ty.read(series, series.name, delimiter)
     if read.form.kind == "boolean":
         # "Yes" stays "Yes": people know their classes by the spelling in the table.
-        return _one_spelling(series, read)
-    return read.values, read.counts
+        return *_one_spelling(series, read), "plain"
+    return ty.without(read.values, data.missing), read.counts, read.form.style
+
+
+def _numeric(name: str, data: DataSection) -> bool:
+    """Whether a person said that the target is a number."""
+    return data.task == "regression" or data.types.get(name) in ("number", "integer")
 
 
 def _task(values: pl.Series, data: DataSection) -> tuple[Task, str]:
@@ -140,11 +168,12 @@ def _whole(values: pl.Series) -> pl.Series:
     if values.dtype == pl.Float64:
         present = values.drop_nulls()
         if bool(present.is_finite().all()) and bool((present == present.round()).all()):
-            return values.cast(pl.Int64, strict=False)
+            whole = values.cast(pl.Int64, strict=False)
+            return whole if whole.null_count() == values.null_count() else values
     return values
 
 
-def _regression(series: pl.Series, values: pl.Series, reason: str) -> Target:
+def _regression(series: pl.Series, values: pl.Series, reason: str, style: Style) -> Target:
     infinite = values.is_infinite() if values.dtype == pl.Float64 else None
     if infinite is not None and infinite.any():
         rows = [row + 1 for row in infinite.arg_true().to_list()]
@@ -156,7 +185,7 @@ def _regression(series: pl.Series, values: pl.Series, reason: str) -> Target:
     lost = ty.failures(series, values)
     assert not lost.any()
     kind: ColumnKind = "integer" if values.dtype == pl.Int64 else "number"
-    return Target("regression", values, kind, reason=reason)
+    return Target("regression", values, kind, reason=reason, style=style)
 
 
 def _one_spelling(series: pl.Series, read: ty.Read) -> tuple[pl.Series, pl.DataFrame | None]:

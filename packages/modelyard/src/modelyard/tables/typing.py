@@ -8,12 +8,13 @@ NA is Namibia in a column of countries.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from modelyard.records import ColumnKind
 from modelyard.tables.moments import Unit, compact_dates, moment_form, parse_moments
+from modelyard.values import Style
 
 MISSING_WORDS = frozenset(
     {"", "na", "n/a", "#n/a", "<na>", "nan", "null", "(null)", "none", "nil", "?", "-", "--", "."}
@@ -31,7 +32,13 @@ _NEAR = 0.9
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?i:inf(?:inity)?)$"
 _THOUSANDS = r"^[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?$"
 _DECIMAL_COMMA = r"^[+-]?(?:\d{1,3}(?:[. '’\u00a0\u202f]\d{3})+|\d+)(?:,\d+)?$"
-Style = Literal["plain", "thousands", "comma"]
+
+
+_STYLES: dict[Style, str] = {
+    "plain": _PLAIN,
+    "thousands": _THOUSANDS,
+    "comma": _DECIMAL_COMMA,
+}
 
 
 @dataclass(frozen=True)
@@ -109,11 +116,16 @@ def _by_spelling(series: pl.Series, texts: pl.Series, form: Form) -> pl.Series:
     return series.replace_strict(texts, once, default=None, return_dtype=pl.Boolean)
 
 
-def wanted_form(series: pl.Series, kind: ColumnKind, name: str, delimiter: str) -> Form:
-    """The best form of a kind that a person named, even where it does not read every value."""
+def wanted_form(
+    series: pl.Series, kind: ColumnKind, name: str, delimiter: str, recorded: Style = "plain"
+) -> Form:
+    """The best form of a kind that a person named, even where it does not read every value.
+
+    `recorded` is how the column's numbers were written before.
+    """
     texts = spellings(series)
     if kind in ("number", "integer"):
-        return number_form(texts, delimiter)
+        return number_form(texts, delimiter, recorded)
     if kind == "boolean":
         return boolean_form(texts, series)
     if kind == "datetime":
@@ -142,10 +154,16 @@ def _decide(texts: pl.Series, present: pl.Series | pl.DataFrame, name: str, deli
     return Form("category", 1.0, reason=reason)
 
 
-def number_form(texts: pl.Series, delimiter: str) -> Form:
-    """Plain numbers, thousands commas, or decimal commas; ambiguous ones follow the delimiter."""
+def number_form(texts: pl.Series, delimiter: str, recorded: Style = "plain") -> Form:
+    """Plain numbers, thousands commas, or decimal commas.
+
+    Where several forms read them the delimiter decides; a recorded form stays.
+    """
     if texts.is_empty():
         return Form("number", 1.0)
+    if recorded != "plain":  # a column keeps its style; each cell is of it, or plain
+        share = _share(texts, f"{_STYLES[recorded]}|{_PLAIN}")
+        return Form("number", share, recorded)
     if texts.str.contains(r"^[+-]?0\d+$").any():
         return Form("number", 0.0, reason="codes: some begin with a zero")
     size = len(texts)
@@ -206,11 +224,8 @@ def convert(series: pl.Series, form: Form) -> pl.Series:
     texts = series
     if form.kind in ("number", "integer"):
         texts = texts.str.strip_chars().str.strip_prefix("+")
-        if form.style == "thousands":
-            texts = texts.str.replace_all(",", "", literal=True)
-        elif form.style == "comma":
-            texts = texts.str.replace_all(r"[. '’\x{a0}\x{202f}]", "")
-            texts = texts.str.replace(",", ".", literal=True)
+        if form.style != "plain":
+            texts = _unstyled(texts, form.style)
         if form.kind == "integer":
             return texts.cast(pl.Int64, strict=False)
         return texts.cast(pl.Float64, strict=False).fill_nan(None)
@@ -225,6 +240,17 @@ def convert(series: pl.Series, form: Form) -> pl.Series:
     return canonical_text(texts)
 
 
+def _unstyled(texts: pl.Series, style: Style) -> pl.Series:
+    """Numbers of a style in plain spelling; what is not of it stays as it is."""
+    of_it = texts.str.contains(_STYLES[style]).fill_null(False)
+    if style == "thousands":
+        plain = texts.str.replace_all(",", "", literal=True)
+    else:
+        plain = texts.str.replace_all(r"[. '’\x{a0}\x{202f}]", "")
+        plain = plain.str.replace(",", ".", literal=True)
+    return plain.zip_with(of_it, texts)
+
+
 def failures(series: pl.Series, values: pl.Series, extra: tuple[str, ...] = ()) -> pl.Series:
     """True where `series` holds something and `values`, read from it, holds nothing."""
     lost = series.is_not_null() & values.is_null()
@@ -237,7 +263,7 @@ def failures(series: pl.Series, values: pl.Series, extra: tuple[str, ...] = ()) 
 
 
 def without(series: pl.Series, tokens: tuple[str, ...]) -> pl.Series:
-    """Replace a person's spellings of a missing value by null; in columns of numbers too."""
+    """Null where a person's spellings of a missing value stand; of numbers and moments by value."""
     if series.dtype == pl.String:
         if tokens:
             hit = series.is_in(list(tokens)) | series.str.strip_chars().is_in(list(tokens))
@@ -247,6 +273,11 @@ def without(series: pl.Series, tokens: tuple[str, ...]) -> pl.Series:
         numbers = [number for token in tokens if (number := _number(token)) is not None]
         if numbers:
             series = _nulled(series, series.cast(pl.Float64).is_in(numbers))
+    elif tokens and (series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime)):
+        moments = parse_moments(pl.Series(tokens, dtype=pl.String), None).drop_nulls()
+        known = native(series)
+        if len(moments) and known is not None:
+            series = _nulled(series, known.is_in(moments.to_list()))
     return series
 
 
@@ -294,8 +325,9 @@ def text_of(value: Any) -> str:
 def native(series: pl.Series) -> pl.Series | None:
     """A column that is not text, in the five types of the house; None for what has no such type.
 
-    Whole numbers become Int64 (Float64 where they do not fit), decimals and durations (in seconds)
-    Float64, moments Datetime("us") in UTC without a zone.
+    Whole numbers become Int64 (texts where they do not fit: Float64 would make different codes
+    equal), decimals and durations (in seconds) Float64, moments Datetime("us") in UTC without a
+    zone.
     """
     dtype = series.dtype
     if dtype == pl.Boolean or dtype == pl.Int64:
@@ -305,7 +337,7 @@ def native(series: pl.Series) -> pl.Series | None:
     if dtype.is_integer():
         whole = series.cast(pl.Int64, strict=False)
         fits = whole.null_count() == series.null_count()
-        return whole if fits else series.cast(pl.Float64)
+        return whole if fits else series.cast(pl.String)
     if dtype.is_float() or dtype.is_decimal():
         return series.cast(pl.Float64).fill_nan(None)
     if isinstance(dtype, pl.Datetime):

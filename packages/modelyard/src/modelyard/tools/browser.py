@@ -1,6 +1,6 @@
-"""A real browser: Chromium, by itself for a picture, driven by Playwright for all else.
+"""A real browser: `picture` looks at a page once, `page` is one that is used as a person uses it.
 
-Both are looked for when they are asked for.
+A picture needs Chromium alone; a page is driven by Playwright. Each is looked for when asked for.
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from modelyard.errors import ToolFailed
 
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SECONDS = 90
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""How long a picture may take."""
+
 QUIET = (
     "--no-sandbox",
     "--test-type",
@@ -32,10 +34,13 @@ QUIET = (
 """A browser that asks nothing, calls nobody, and runs where there are no user namespaces."""
 
 
+NONE = f"no browser was found ({PROGRAMS[0]})"
+
+
 def missing() -> str:
     """What keeps a browser from being driven here, as a sentence; empty where nothing does."""
     if _program() is None:
-        return "no browser was found (chromium)"
+        return NONE
     try:
         import playwright  # noqa: F401
     except ImportError:
@@ -105,48 +110,40 @@ def page(
 
 
 def picture(
-    address: str,
-    target: Path,
-    *,
-    size: tuple[int, int],
-    scale: float = 1,
-    settle: float = 0.6,
-    act: Callable[[Any], None] = lambda page: None,
+    address: str, target: Path, *, size: tuple[int, int] = (1200, 1500), settle: float = 4.0
 ) -> None:
-    """A picture of what a window shows of a page, taken `settle` seconds after it was loaded.
-
-    Args:
-        act: what is done on the loaded page before; it settles once more.
+    """Write a PNG of what a window of this size shows of a page, `settle` seconds after it came.
 
     Raises:
-        ToolFailed: there is no browser, or the page cannot be opened.
+        ToolFailed: there is no browser, it takes too long, or it gives no picture.
     """
-    with page(size=size, scale=scale) as opened:
-        opened.goto(address)
-        opened.wait_for_timeout(1000 * settle)
-        act(opened)
-        opened.wait_for_timeout(1000 * settle)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        opened.screenshot(path=str(target))
-
-
-def snap(address: str, target: Path, *, size: tuple[int, int]) -> str:
-    """A picture by the browser alone, without Playwright; returns why there is none, or ""."""
     program = _program()
     if program is None:
-        return "no browser was found (chromium)"
+        raise ToolFailed(
+            f"No picture can be taken: {NONE}.",
+            why="Chromium takes it, without a window.",
+            next_step="apt-get install chromium",
+        )
+    wide, high = size
     with tempfile.TemporaryDirectory() as profile:
         part = Path(profile, "page.png")
-        command = [program, "--headless", *QUIET, "--hide-scrollbars"]
-        command += [f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}"]
-        command += ["--virtual-time-budget=4000", f"--screenshot={part}", address]
+        command = [program, *QUIET, "--headless", "--hide-scrollbars"]
+        command += [f"--user-data-dir={profile}", f"--window-size={wide},{high}"]
+        command += [f"--virtual-time-budget={1000 * settle:.0f}", f"--screenshot={part}", address]
         try:
             done = subprocess.run(command, capture_output=True, timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"the browser took longer than {SECONDS} s"
+        except subprocess.TimeoutExpired as error:
+            raise ToolFailed(
+                f"The browser took longer than {SECONDS} s.",
+                why=f"It was to take a picture of {address}.",
+                next_step="try it again when the machine is less busy",
+            ) from error
         if not part.is_file():
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            return f"the browser ended with {done.returncode}: {said[-1] if said else 'no reason'}"
+            raise ToolFailed(
+                f"The browser ended with {done.returncode} and gave no picture.",
+                why=said[-1] if said else "It gave no reason.",
+                next_step=f"{Path(program).name} --version",
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(part, target)
-    return ""

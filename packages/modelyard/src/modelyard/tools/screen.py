@@ -135,14 +135,14 @@ def terminal(
         "-fg",
         "#e4e8ec",
         "-b",
-        "16",
+        "20",
         "-bw",
         "0",
         "+sb",
         "-cr",
         "#6bb8e6",
         "-geometry",
-        f"{size[0] // 10 - 3}x{size[1] // 20 - 2}+0+0",
+        f"{size[0] // 10 - 4}x{size[1] // 20 - 2}+0+0",
     ]
     return subprocess.Popen(
         [*look, "-e", *command],
@@ -175,7 +175,7 @@ def finish(
     """
     look = (
         "FontName=DejaVu "
-        "Sans,FontSize=11,PrimaryColour=&H00F6F3F0,Outline=0,Shadow=0,MarginV=9,Alignment=2"
+        "Sans,FontSize=11,PrimaryColour=&H00F6F3F0,Outline=0,Shadow=0,MarginV=5,Alignment=2"
     )
     # The filter's own syntax would read colons and quotes in a path: it is run where the file lies.
     command = ["ffmpeg", "-y", "-loglevel", "error", "-i", str(film), "-i", str(captions)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,12 @@ def bring(project: Project, version: DataVersion) -> None:
     )
 
 
-def read(project: Project, path: Path) -> Raw:
-    """Read a table as the project's settings say."""
+def read(project: Project, path: Path, as_text: Collection[str] = ()) -> Raw:
+    """Read a table as the project's settings say, the columns `as_text` without looking closer."""
     from modelyard.tables.reading import read_table
 
     data = project.settings.data
-    return read_table(path, encoding=data.encoding, delimiter=data.delimiter)
+    return read_table(path, encoding=data.encoding, delimiter=data.delimiter, as_text=as_text)
 
 
 def replacement(project: Project, source: Path, raw: Raw, part: Path) -> None:

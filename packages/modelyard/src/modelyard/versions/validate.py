@@ -35,8 +35,8 @@ def validate(project: Project) -> Validated:
             why="Its pointer is in git; the table itself is with DVC.",
             next_step="modelyard data pull",
         )
-    raw = content.read(project, project.data)
     schema = read_if_there(project.record("schema"), Schema)
+    raw = content.read(project, project.data, schema.styled if schema else ())
     if schema is None:
         infer(raw.frame, data, delimiter=raw.delimiter)
         return Validated(len(raw.frame), (), "what can be learned from it")

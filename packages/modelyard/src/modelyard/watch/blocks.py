@@ -42,6 +42,7 @@ def each(
     encoding: str = "auto",
     delimiter: str = "auto",
     numbers: Collection[str] = (),
+    as_text: Collection[str] = (),
     whole: bool = False,
     large: int = LARGE,
 ) -> Iterator[Block]:
@@ -49,17 +50,18 @@ def each(
 
     Args:
         numbers: columns that must not come as text: how it is read is decided on all rows.
+        as_text: columns of a text file whose cells are left as they stand.
 
     Raises:
         ReadWhole: start again with `whole=True`. Rows that were yielded must be forgotten.
         DataInvalid, UsageError: as `reading.read_table`.
     """
     if whole or not source.is_file() or source.stat().st_size < large:
-        raw = reading.read_table(source, encoding=encoding, delimiter=delimiter)
+        raw = reading.read_table(source, encoding=encoding, delimiter=delimiter, as_text=as_text)
         for start in range(0, raw.frame.height, ROWS):
             yield Block(raw.frame[start : start + ROWS], start, raw.delimiter)
         return
-    lazy, separator = _lazy(source, encoding, delimiter)
+    lazy, separator = _lazy(source, encoding, delimiter, as_text)
     start = 0
     try:
         for frame in lazy.collect_batches(chunk_size=ROWS, maintain_order=True):
@@ -73,7 +75,9 @@ def each(
         raise ReadWhole
 
 
-def _lazy(source: Path, encoding: str, delimiter: str) -> tuple[pl.LazyFrame, str]:
+def _lazy(
+    source: Path, encoding: str, delimiter: str, as_text: Collection[str]
+) -> tuple[pl.LazyFrame, str]:
     with source.open("rb") as file:
         head = file.read(sniffing.SAMPLE)
     if head.startswith(b"PAR1"):
@@ -96,7 +100,11 @@ def _lazy(source: Path, encoding: str, delimiter: str) -> tuple[pl.LazyFrame, st
         raise ReadWhole from error
     # Cells like 0042 are codes that a number would spoil, as read_table has it.
     coded = some.head(_INFER_ROWS).select(pl.all().str.contains(r"^\s*[+-]?0[0-9]").any()).row(0)
-    texts = {name: pl.String for name, code in zip(some.columns, coded, strict=True) if code}
+    texts = {
+        name: pl.String
+        for name, code in zip(some.columns, coded, strict=True)
+        if code or name in as_text
+    }
     lazy = pl.scan_csv(
         source,
         separator=separator,

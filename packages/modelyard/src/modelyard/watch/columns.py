@@ -8,7 +8,6 @@ endpoint refuses but training reads (numbers in text, `n/a`, durations) is read 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,16 +18,15 @@ from numpy.typing import NDArray
 
 from modelyard.tables import typing as ty
 from modelyard.tables.schema import MAX_LEVELS
+from modelyard.values import Style
 from modelyard.watch import instants
 from modelyard.watch.misfits import Misfit, misfit
 from modelyard_serve.contract import Feature
-from modelyard_serve.encoding import Matrix, encode_column
+from modelyard_serve.encoding import Matrix, encode_column, missing_numbers, respelled
 from modelyard_serve.errors import InputError
 
 _REMEMBERED = 50_000
 """Spellings of one column whose codes are kept from block to block."""
-
-_PLAIN = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
 class Odd(Exception):
@@ -52,7 +50,7 @@ class Encoder:
         *,
         cells: bool = False,
         missing: tuple[str, ...] = (),
-        styles: Mapping[str, ty.Style] | None = None,
+        styles: Mapping[str, Style] | None = None,
     ) -> None:
         self.features = tuple(features)
         self.width = sum(feature.width for feature in features)
@@ -198,6 +196,8 @@ class Encoder:
         else:
             return misfit("type", series, series.is_not_null(), feature.kind)
         out[:] = values.to_numpy()
+        for number in self._gone(feature):
+            out[out == number] = math.nan
         infinite = np.isinf(out)
         if infinite.any():
             found += misfit("infinite", series, pl.Series(infinite))
@@ -208,7 +208,9 @@ class Encoder:
         return found + self._range(feature, series, out)
 
     def _number_texts(self, feature: Feature, series: pl.Series) -> pl.Series:
-        style = (self._styles or {}).get(feature.name, "plain")
+        style = feature.style
+        if style == "plain":
+            style = (self._styles or {}).get(feature.name, "plain")
         values = ty.convert(series, ty.Form("number", 1.0, style))
         if values.null_count() == series.null_count():
             return values
@@ -220,6 +222,12 @@ class Encoder:
         if self._styles is None and ty.failures(series, values, self._missing).any():
             raise Odd(feature.name)
         return values
+
+    def _gone(self, feature: Feature) -> list[float]:
+        """The numbers that stand for a missing value, however they are spelled."""
+        return missing_numbers(
+            msgspec.structs.replace(feature, missing=(*feature.missing, *self._missing))
+        )
 
     def _range(
         self, feature: Feature, series: pl.Series, values: NDArray[np.float64]
@@ -255,24 +263,6 @@ class Encoder:
 
     def _is_missing(self, text: str) -> bool:
         return text.strip().lower() in self._words
-
-
-def respelled(cell: str) -> str | None:
-    """The canonical spelling of the number or truth value that a cell may stand for.
-
-    `415.0` is 415 and `True` is true, as a column of numbers or of truth values has them; 0042 is a
-    code and stands for itself.
-    """
-    lowered = cell.lower()
-    if lowered in ("true", "false"):
-        return lowered
-    match = _PLAIN.fullmatch(cell)
-    if match is None:
-        return None
-    if match[1] is None and match[2] is None:
-        return str(int(cell))
-    number = float(cell)
-    return str(int(number)) if number.is_integer() else str(number)
 
 
 def _gathered(

@@ -112,6 +112,7 @@ def _drift(
         encoding=encoding,
         delimiter=delimiter,
         numbers=number_names(manifest),
+        as_text=signature.texts(manifest),
         whole=whole,
     ):
         report = signature.fit(block.frame, manifest, missing=missing, delimiter=block.delimiter)

@@ -23,6 +23,7 @@ from modelyard.watch.findings import Findings
 from modelyard.watch.misfits import report
 from modelyard.watch.output import Output
 from modelyard.watch.scoring import Answer, Plan, Result, Scoring, open_package
+from modelyard.watch.signature import declared, texts
 from modelyard.watch.source import Block, Table, WholeTable, open_table
 from modelyard.watch.survey import guess, survey
 from modelyard.watch.texts import TextTable
@@ -77,7 +78,8 @@ def predict(
     not at all.
 
     Args:
-        encoding, delimiter, missing: as in the data section of modelyard.yaml.
+        encoding, delimiter, missing: as in the data section of modelyard.yaml; what the package
+            itself says is missing counts besides.
         workers: processes that score, one thread each; the processors that may be used by default.
             A table of one block is scored in this process.
         progress: called with the rows written so far and the seconds since the start.
@@ -100,11 +102,13 @@ def predict(
     run = _Run(package, open_package(package), source, destination, began, progress)
     table = open_table(source, encoding, delimiter)
     _refuse_nested(table, destination)
-    tokens = tuple(missing)
+    manifest = run.scorer.manifest
+    tokens = (*missing, *declared(manifest))
     try:
         return run.attempts(table, tokens, workers)
     except ReadWhole:
-        return run.attempts(WholeTable(source, encoding, delimiter), tokens, workers)
+        whole = WholeTable(source, encoding, delimiter, texts(manifest))
+        return run.attempts(whole, tokens, workers)
 
 
 class _Run:
@@ -134,7 +138,8 @@ class _Run:
                 return self._score(table, plan, output, workers)
             except Odd:
                 pass  # what was written is dropped with its file
-            numbers = number_names(self.scorer.manifest)
+            features = self.scorer.manifest.features
+            numbers = {f.name: f.style for f in features if f.kind in ("number", "integer")}
             dtypes, styles = survey(table, numbers, missing)
             plan = msgspec.structs.replace(plan, dtypes=dtypes, styles=styles, surveyed=True)
             output.start_again()

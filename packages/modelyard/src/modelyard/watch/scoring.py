@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.errors import ModelyardError
-from modelyard.tables.typing import Style
+from modelyard.values import Style
 from modelyard.watch import texts
 from modelyard.watch.blocks import ReadWhole
 from modelyard.watch.columns import Encoder, Odd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -12,6 +13,8 @@ from modelyard.tables import validation
 from modelyard_serve.contract import Feature, Manifest
 
 _DAY = 86_400
+_CODE = re.compile(r"[+-]?(0[0-9]|[0-9]{19})")
+"""What a number would spoil: 0042, or more digits than 64 bits hold."""
 
 
 def schema_of(manifest: Manifest) -> Schema:
@@ -21,7 +24,23 @@ def schema_of(manifest: Manifest) -> Schema:
         target=manifest.target,
         classes=manifest.classes,
         positive=manifest.positive,
+        missing=declared(manifest),
         columns=tuple(_column(feature) for feature in manifest.features),
+    )
+
+
+def declared(manifest: Manifest) -> tuple[str, ...]:
+    """The spellings of a missing value that the package knows."""
+    return tuple(dict.fromkeys(word for f in manifest.features for word in f.missing))
+
+
+def texts(manifest: Manifest) -> frozenset[str]:
+    """Features whose cells a reader of CSV must leave alone: numbers of a style, and codes."""
+    return frozenset(
+        feature.name
+        for feature in manifest.features
+        if feature.style != "plain"
+        or (feature.kind == "category" and any(_CODE.match(level) for level in feature.levels))
     )
 
 
@@ -33,6 +52,7 @@ def _column(feature: Feature) -> Column:
         minimum=_bound(feature, feature.minimum),
         maximum=_bound(feature, feature.maximum),
         time_format=feature.time_format,
+        style=feature.style,
     )
 
 
@@ -52,7 +72,8 @@ def fit(
 ) -> validation.Report:
     """Fit a raw table to the signature; the report's `frame` holds the features, typed.
 
-    Columns that the model does not take are no misfit here. `missing` is data.missing.
+    Columns that the model does not take are no misfit here. `missing` counts besides the
+    package's own.
     """
     names = [feature.name for feature in manifest.features]
     taken = raw.select([name for name in names if name in raw.columns])

@@ -6,7 +6,7 @@ table it is changes nothing in the scores; it decides how much of it is in memor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -59,8 +59,10 @@ class ParquetTable:
 class WholeTable:
     """A table that was read whole, for what cannot be read in blocks."""
 
-    def __init__(self, path: Path, encoding: str, delimiter: str) -> None:
-        raw = reading.read_table(path, encoding=encoding, delimiter=delimiter)
+    def __init__(
+        self, path: Path, encoding: str, delimiter: str, as_text: Collection[str] = ()
+    ) -> None:
+        raw = reading.read_table(path, encoding=encoding, delimiter=delimiter, as_text=as_text)
         self.path = path
         self.cells = raw.encoding != "parquet"
         self.names = raw.frame.columns

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import polars as pl
 
 from modelyard.tables import typing as ty
+from modelyard.values import Style
 from modelyard.watch.blocks import ReadWhole
 from modelyard.watch.columns import Odd
 from modelyard.watch.scoring import Dtype, as_type
@@ -35,9 +36,13 @@ def guess(table: TextTable) -> dict[str, Dtype]:
 
 
 def survey(
-    table: Table, numbers: Collection[str], missing: tuple[str, ...]
-) -> tuple[dict[str, Dtype], dict[str, ty.Style]]:
+    table: Table, numbers: Mapping[str, Style], missing: tuple[str, ...]
+) -> tuple[dict[str, Dtype], dict[str, Style]]:
     """Read the whole table, block by block.
+
+    Args:
+        numbers: the columns of numbers, and how they were written in training.
+        missing: a person's spellings of a missing value.
 
     Returns:
         the types of a text file's columns, and how each column of numbers that is text is read.
@@ -59,7 +64,7 @@ def survey(
             if name in frame.columns and frame[name].dtype == pl.String:
                 styles.add(frame[name])
     separator = getattr(table, "separator", ",")
-    return types.found if text else {}, styles.found(separator)
+    return types.found if text else {}, styles.found(separator, numbers)
 
 
 class _Types:
@@ -108,11 +113,13 @@ class _Styles:
         for pool, more in zip(kept, (texts.filter(plain), texts.filter(~plain)), strict=True):
             pool.update(more.head(max(0, _SPELLINGS - len(pool))).to_list())
 
-    def found(self, separator: str) -> dict[str, ty.Style]:
+    def found(self, separator: str, recorded: Mapping[str, Style]) -> dict[str, Style]:
         """The style of each column."""
         return {
             name: ty.number_form(
-                pl.Series(sorted(plain | other), dtype=pl.String), separator or ","
+                pl.Series(sorted(plain | other), dtype=pl.String),
+                separator or ",",
+                recorded[name],
             ).style
             for name, (plain, other) in self._texts.items()
         }

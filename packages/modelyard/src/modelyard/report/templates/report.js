@@ -36,7 +36,7 @@
   // --- tables: sort by a column, filter by words -----------------------------------------------
   const key = (row, place) => {
     const cell = row.cells[place];
-    const text = cell.dataset.sort ?? cell.textContent.trim().replace(/[\u2009\s]/g, "").replace("−", "-");
+    const text = cell.dataset.sort ?? cell.textContent.trim().replace(/\s/g, "").replace("−", "-");
     const value = parseFloat(text);
     return Number.isNaN(value) || /^\d{4}-/.test(text) ? text.toLowerCase() : value;
   };

@@ -41,6 +41,7 @@ class Director:
         self._scratch, self._display, self._size = scratch, display, size
         self._started, self._longest, self._voice = started, longest, voice
         self._until = 0.0
+        self._done: Path | None = None
 
     @property
     def now(self) -> float:
@@ -89,6 +90,11 @@ class Director:
             last = self.captions[-1]
             self.captions[-1] = Caption(last.start, self.now, last.text)
 
+    @property
+    def codes(self) -> list[int]:
+        """The exit codes of the commands that have ended in the last terminal."""
+        return [int(line.split()[1]) for line in _lines(self._done)] if self._done else []
+
     @contextmanager
     def turn_to(self, page: Any) -> Iterator[Any]:
         """Another tab of the browser is in front, and is the page that is used; then the first."""
@@ -113,7 +119,7 @@ class Director:
         script.write_text(
             json.dumps({"prompt": prompt, "commands": list(commands)}), encoding="utf-8"
         )
-        done = script.with_name(script.name + ".done")
+        done = self._done = script.with_name(script.name + ".done")
         process = screen.terminal(
             self._display, self._size, [sys.executable, str(PLAYER), str(script)], self.home
         )

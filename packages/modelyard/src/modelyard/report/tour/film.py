@@ -14,7 +14,7 @@ from modelyard.errors import ModelyardError, ToolFailed
 from modelyard.project import Project
 from modelyard.records import write_bytes
 from modelyard.report.gather import Gathered, evaluated
-from modelyard.report.tour import captions, servers
+from modelyard.report.tour import captions, servers, tracker
 from modelyard.report.tour.director import Director
 from modelyard.report.tour.scenes import SCENES, Visit
 from modelyard.tools import browser, screen, speech
@@ -140,18 +140,19 @@ def _film(
         long = longest >= SHORT
         # MLflow is the slowest to come: it starts first, and its page is opened off the record.
         mlflow, model = _serve(stack, home, scratch) if long else ("", "")
+        report = _pages(stack, home / "reports", scratch)
         name = stack.enter_context(screen.display(SIZE))
         page = stack.enter_context(
             browser.page(size=STAGE, window=True, environment=_with_display(name))
         )
         say("waiting for MLflow's page and the model's server" if long else "a short film")
-        tracker = _open(page, mlflow) if long and servers.answers(mlflow) else None
+        tab = _open(page, mlflow, state) if long and servers.answers(mlflow) else None
         engine, no_engine = _engine(state) if long else (None, "a short film has none")
         visit = Visit(
             mlflow=mlflow,
             model=model if long and servers.answers(model + "/v1/model") else "",
-            report=(home / "reports/index.html").as_uri(),
-            tracker=tracker,
+            report=report,
+            tracker=tab,
             engine=engine,
             no_engine=no_engine,
         )
@@ -180,25 +181,35 @@ def _film(
     return _cut(path, raw, director, scratch, seconds, voice, skipped)
 
 
-def _open(page: Any, address: str) -> Any | None:
+def _open(page: Any, address: str, state: Gathered) -> Any | None:
     """MLflow's page in a tab of its own, shown once: its script is megabytes, and slow to start.
 
     Returns None where it shows no run in `servers.PATIENCE` seconds.
     """
-    name, ids = servers.experiment(address)
-    if not ids:
-        return None
-    tab, most = page.context.new_page(), 1000 * servers.PATIENCE
     try:
-        tab.goto(servers.compare_page(address, name, ids[:2]), timeout=most)
+        tracked = tracker.ask(address)
+        if tracked is None:
+            return None
+        tab = page.context.new_page()
+        tracker.open_list(tab, tracked, servers.PATIENCE)
+        if state.evaluation is not None:
+            tracker.tidy(tab, tracked, state.evaluation.metric)
+        tab.goto(tracked.side_by_side)
         tab.wait_for_timeout(3000)
-        tab.goto(servers.runs_page(address, name), timeout=most)
-        link = tab.get_by_role("link", name=servers.run_name(address, ids[0])).first
-        link.wait_for(timeout=most)
+        tracker.open_list(tab, tracked, servers.PATIENCE)
     except Exception:  # a page of another version, or one that is too slow even for this
-        tab.close()
         return None
     return tab
+
+
+def _pages(stack: ExitStack, reports: Path, scratch: Path) -> str:
+    """The report's address: of a copy as it is now, since the run that is filmed writes another."""
+    shown, port = scratch / "shown", servers.free_port()
+    shutil.copytree(reports, shown)
+    server = servers.running(servers.folder(shown, port), port, scratch, scratch / "pages.log")
+    address = stack.enter_context(server)
+    servers.answers(address)
+    return f"{address}/index.html"
 
 
 def _serve(stack: ExitStack, home: Path, scratch: Path) -> tuple[str, str]:
@@ -244,8 +255,10 @@ def _engine(state: Gathered) -> tuple[engines.Engine | None, str]:
         return None, "no image was built (modelyard image build)"
     try:
         engine = engines.find(state.project.settings.image.engine)
-        if engines.image(engine, name) is None:
-            return None, f"{engine.name} has no image {name} any more (modelyard image build)"
+        found = engines.image(engine, name)
+        if found is None or found.id != (state.image or {}).get("image_id"):
+            said = "has no image" if found is None else "has another image by the name"
+            return None, f"{engine.name} {said} {name} (modelyard image build)"
     except ToolFailed as error:
         return None, f"{error.what} {error.why}"
     return engine, ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard.report import reasons, words
 from modelyard.report.gather import Gathered
-from modelyard.report.tour import servers
+from modelyard.report.tour import servers, tracker
 from modelyard.report.tour.director import Director
 from modelyard.tools import engine as engines
 
@@ -88,7 +88,7 @@ def run(film: Director, state: Gathered, visit: Visit) -> str:
     """A run, from the table to the gate."""
     commands = [
         "git log --graph --oneline --decorate -8",
-        "modelyard run -S tune.budget=8s --no-release",
+        "modelyard run --force -S tune.budget=8s --no-release",
     ]
     with film.terminal(commands, state.project.name) as ended:
         film.say(
@@ -108,7 +108,7 @@ def run(film: Director, state: Gathered, visit: Visit) -> str:
             "enough."
         )
         film.hold()
-        whole = ended(2, min(75.0, film.left - 95))
+        whole = ended(2, min(100.0, film.left - 150))
         film.pause(3)
     return "" if whole else "the run went on after the camera left"
 
@@ -117,35 +117,44 @@ def tracking(film: Director, state: Gathered, visit: Visit) -> str:
     """MLflow's page, with runs side by side."""
     if visit.tracker is None:
         return "MLflow's page did not open, though the camera waited for it"
-    name, ids = servers.experiment(visit.mlflow)
-    if not ids:
+    tracked = tracker.ask(visit.mlflow)
+    if tracked is None:
         return "the tracking store holds no run"
     with film.turn_to(visit.tracker) as page:
-        page.goto(servers.runs_page(visit.mlflow, name), wait_until="commit")
         film.say(
             "MLflow holds every run with its trials, figures, files and lineage. This is its own "
             "page."
         )
-        page.get_by_role("link", name=servers.run_name(visit.mlflow, ids[0])).first.wait_for(
-            timeout=1000 * min(40.0, film.left / 3)
-        )
+        tracker.open_list(page, tracked, min(45.0, film.left / 3))
         film.stretch()
         film.hold(1.5)
-        if len(ids) > 1:
-            page.goto(servers.compare_page(visit.mlflow, name, ids[:2]), wait_until="commit")
+        page.goto(tracked.side_by_side, wait_until="commit")
+        heading = page.get_by_text("Metrics", exact=True).last
+        with suppress(Exception):  # a page of another version may have none: it is still shown
+            heading.wait_for(timeout=1000 * min(30.0, film.left / 3))
+        film.stretch()
+        if len(tracked.runs) > 1:
             film.say(
                 "Two runs side by side: their parameters, and the figures on the held-out rows."
             )
-            film.pause(4)
-            with suppress(Exception):
-                # A page of another version may scroll elsewhere: it is still shown.
-                page.mouse.move(640, 420)
-                film.scroll(900, 2.5)
-            film.hold(1.0)
         else:
-            page.goto(servers.runs_page(visit.mlflow, name, ids[0]), wait_until="commit")
             film.say("A run with its parameters, and the figures on the held-out rows.")
-            film.hold(2.5)
+        with suppress(Exception):
+            film.pause(3)
+            heading.evaluate(
+                "e => e.scrollIntoView({block: 'start', behavior: 'smooth'})", timeout=4000
+            )
+            film.pause(2)
+            page.mouse.move(640, 300)
+            film.scroll(1390, 3.0)
+            # The page's two halves of the table part while it moves; a nudge brings them together.
+            page.evaluate(
+                "document.querySelectorAll('[class*=Grid]').forEach(e => { e.scrollLeft = 0 })"
+            )
+            film.pause(0.5)
+            page.mouse.wheel(0, 6)
+            film.stretch()
+        film.hold(1.5)
     return ""
 
 
@@ -257,11 +266,15 @@ def container(film: Director, state: Gathered, visit: Visit) -> str:
                 "It says that it is healthy."
             )
             ended(2, 30)
+            film.say("It predicts rows of the table, here as JSON.")
+            ended(len(commands) - 1, min(40.0, film.left - 50))
+            if any(film.codes):
+                return f"a command ended with {max(film.codes)}: {commands[len(film.codes) - 1]}"
             film.say(
-                "It predicts rows of the table; and its golden samples come back as they were "
-                "packed, to the last digit that counts."
+                "And its golden samples come back as they were packed, to the last digit that "
+                "counts."
             )
-            if not ended(len(commands), min(40.0, film.left - 50)):
+            if not ended(len(commands), min(30.0, film.left - 50)):
                 return "the container took too long"
             film.hold(1.0)
     finally:

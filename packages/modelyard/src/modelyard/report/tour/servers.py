@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -13,14 +12,15 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from modelyard.tools import screen
 
 PATIENCE = 420.0
 """Seconds that a server may take to answer first: MLflow's imports take a minute on a full machine,
 and its worker's start another. The camera is not running yet."""
+
+QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""MLflow's page without the processes that wait for jobs: they load it all once more each."""
 
 
 def free_port() -> int:
@@ -40,7 +40,7 @@ def running(command: Sequence[str], port: int, cwd: Path, log: Path) -> Iterator
             stdout=said,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ,
+            env={**os.environ, **QUIET},
         )
     try:
         yield f"http://127.0.0.1:{port}"
@@ -80,44 +80,7 @@ def serve(port: int) -> list[str]:
     return [str(Path(sys.executable).with_name("modelyard")), "serve", "--port", str(port)]
 
 
-def experiment(address: str) -> tuple[str, list[str]]:
-    """The newest experiment of MLflow's page that has runs, and its finished parent runs."""
-    body = _ask(address, "experiments/search", {"max_results": 50})
-    for found in body.get("experiments", []):
-        name = str(found["experiment_id"])
-        runs = _ask(
-            address,
-            "runs/search",
-            {"experiment_ids": [name], "filter": "tags.`modelyard.gate` != ''", "max_results": 20},
-        ).get("runs", [])
-        ids = [str(run["info"]["run_id"]) for run in runs]
-        if ids:
-            return name, ids
-    return "", []
-
-
-def runs_page(address: str, experiment: str, run: str = "") -> str:
-    """Where MLflow's page shows an experiment's runs, or one of them."""
-    return f"{address}/#/experiments/{experiment}/runs" + (f"/{run}" if run else "")
-
-
-def compare_page(address: str, experiment: str, runs: Sequence[str]) -> str:
-    """Where MLflow's page shows runs side by side."""
-    chosen, where = quote(json.dumps(list(runs))), quote(json.dumps([experiment]))
-    return f"{address}/#/compare-runs?runs={chosen}&experiments={where}"
-
-
-def run_name(address: str, run: str) -> str:
-    """What MLflow's page calls a run."""
-    return str(_ask(address, f"runs/get?run_id={run}")["run"]["info"]["run_name"])
-
-
-def _ask(address: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    request = urllib.request.Request(  # noqa: S310 - loopback
-        f"{address}/api/2.0/mlflow/{what}",
-        None if body is None else json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-        found = json.loads(answer.read())
-    return found if isinstance(found, dict) else {}
+def folder(place: Path, port: int) -> list[str]:
+    """The command of a server of plain files, so that no path of this machine is shown."""
+    words = ["-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(place)]
+    return [sys.executable, *words]

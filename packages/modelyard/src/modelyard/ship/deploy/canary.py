@@ -54,7 +54,7 @@ def _local(place: Place, what: Shipment, rules: Canary, say: Say) -> Live:
     before = local.door_of(place)
     if before is None:
         raise _nothing_live(place)
-    engine = containers.find()
+    engine = containers.find(place.project.settings.image.engine)
     name = f"{local.name_of(place, before.revision + 1)}-canary"
     new = local.start(engine, place, what, name, say)
     path = local.folder(place) / "pairs.jsonl"
@@ -108,14 +108,14 @@ def _kubernetes(place: Place, what: Shipment, rules: Canary, say: Say) -> Live:
     }
     kubernetes.upgrade(cluster, place, own, say)
     try:
-        start = _tracks(cluster, place)
+        key = kubernetes.key_of(cluster, release)
+        start = _tracks(cluster, place, key)
         since = time.time()
 
         def look() -> tuple[Figures, Figures, Pairs]:
-            end = _tracks(cluster, place)
-            pairs = replay.replay(
-                cluster, kubernetes.selector(place), f"{release}-canary", since, rules.least * 5
-            )
+            end = _tracks(cluster, place, key)
+            selector, beside = kubernetes.selector(place), f"{release}-canary"
+            pairs = replay.replay(cluster, selector, beside, since, rules.least * 5, key)
             return (
                 _since(end["stable"], start["stable"]),
                 pairs[0].plus(_since(end["canary"], start["canary"])),
@@ -138,13 +138,13 @@ def _kubernetes(place: Place, what: Shipment, rules: Canary, say: Say) -> Live:
     return _with(kubernetes.prove(cluster, place, what, good, say), verdict)
 
 
-def _tracks(cluster: tool.Cluster, place: Place) -> dict[str, dict[str, Figures]]:
+def _tracks(cluster: tool.Cluster, place: Place, key: str) -> dict[str, dict[str, Figures]]:
     """Each track's pods with their counters."""
     found: dict[str, dict[str, Figures]] = {"stable": {}, "canary": {}}
     for pod in tool.pods(cluster, kubernetes.selector(place)):
         if pod.ready and pod.track in found:
             with cluster.forward(f"pod/{pod.name}", local.PORT) as way:
-                found[pod.track][pod.name] = read_metrics(replay.fetch(f"{way.url}/metrics"))
+                found[pod.track][pod.name] = read_metrics(replay.fetch(f"{way.url}/metrics", key))
     return found
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from modelyard.errors import ModelyardError, ToolFailed, UsageError
+from modelyard.project import budget_seconds
 from modelyard.render.chart import chart_name
 from modelyard.ship.deploy.published import pushed, verified
 from modelyard.ship.deploy.smoke import smoke
@@ -17,6 +19,8 @@ from modelyard.tools.aws import Session, Wanted
 PORT = 8080
 DRAIN = 5
 LOOK_EVERY = 5.0
+LOOK_BACK = (600.0, 3600.0, 86_400.0, 7 * 86_400.0, float("inf"))
+"""Seconds of log that are looked through, one after the other, until there are lines enough."""
 SIZES: dict[int, range] = {
     256: range(512, 2048 + 1, 512),
     512: range(1024, 4096 + 1, 1024),
@@ -153,22 +157,31 @@ def status(place: Place) -> Status:
 
 
 def logs(place: Place, lines: int, follow: bool, since: str) -> Iterator[str]:
-    """The lines of the log group, newest last."""
+    """The last lines of the log group, newest last, and with `follow` those that come."""
     session = aws.open_session(place.settings.ecs.region)
-    client = session.client("logs")
+    group = f"/modelyard/{service_of(place)}"
+    now = time.time()
+    told = budget_seconds(since or None)
+    # The service gives the oldest first: look back no further than the lines that are wanted.
+    spans = LOOK_BACK if told is None else (told,)
+    events: list[dict[str, Any]] = []
+    for span in spans:
+        events = aws.log_events(session, group, max(0.0, now - span))
+        if len(events) >= lines:
+            break
+    events = events[-lines:]
     seen: set[str] = set()
     while True:
-        with session.asking("the log"):
-            events = client.filter_log_events(
-                logGroupName=f"/modelyard/{service_of(place)}", limit=10_000
-            )["events"]
-        fresh = [event for event in events if event["eventId"] not in seen]
-        for event in fresh if seen else fresh[-lines:]:
+        for event in events:
             yield f"[{event['logStreamName'].rpartition('/')[2][:12]}] {event['message']}"
-        seen |= {event["eventId"] for event in fresh} or {""}
         if not follow:
             return
+        seen = {event["eventId"] for event in events} | seen
         time.sleep(LOOK_EVERY)
+        # Streams deliver late: the last minute is asked for again, and told once.
+        again = aws.log_events(session, group, max(now, time.time() - 60))
+        seen &= {event["eventId"] for event in again}
+        events = [event for event in again if event["eventId"] not in seen]
 
 
 def push(session: Session, place: Place, what: Shipment, say: Say) -> str:
@@ -180,7 +193,7 @@ def push(session: Session, place: Place, what: Shipment, say: Say) -> str:
     if what.digest and ".dkr.ecr." in what.reference:
         return what.shown
     repository = aws.repository(session, repository_of(place))
-    engine = containers.find()
+    engine = containers.find(place.project.settings.image.engine)
     verified(engine, what)
     user, password, registry = aws.login(session)
     host = registry.removeprefix("https://").removeprefix("http://")

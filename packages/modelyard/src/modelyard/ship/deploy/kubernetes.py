@@ -129,7 +129,7 @@ def prove(cluster: Cluster, place: Place, what: Shipment, good: int | None, say:
             )
         say("helm test: the golden samples pass through the Service")
         with cluster.forward(f"svc/{_stable(cluster, release)}", _port(cluster, release)) as way:
-            figures = smoke(way.url, what, key=_key(cluster, release))
+            figures = smoke(way.url, what, key=key_of(cluster, release))
     except ModelyardError as error:
         take_back(cluster, place, good, say)
         raise ModelyardError(
@@ -321,14 +321,26 @@ def _port(cluster: Cluster, release: str) -> int:
     return int(cluster.get("service", release)[0]["spec"]["ports"][0]["port"])
 
 
-def _key(cluster: Cluster, release: str) -> str:
-    """An API key of the release's Secret, where it asks for one."""
+def key_of(cluster: Cluster, release: str) -> str:
+    """An API key of the release's Secret, where it asks for one; empty where it does not.
+
+    Raises:
+        ModelyardError: the Secret holds no key.
+    """
     said = cluster.helm("get", "values", release, "--all", "-o", "yaml").stdout
     name = ((yaml.safe_load(said) or {}).get("server") or {}).get("apiKeysSecret")
     if not name:
         return ""
-    data = cluster.get("secret", str(name))[0]["data"]["keys"]
-    return base64.b64decode(data).decode().split()[0]
+    data = (cluster.get("secret", str(name))[0].get("data") or {}).get("keys", "")
+    lines = [line.strip() for line in base64.b64decode(data).decode().splitlines()]
+    for key in lines:
+        if key and not key.startswith("#"):
+            return key
+    raise ModelyardError(
+        f"The Secret {name} holds no API key.",
+        why="Its entry `keys` has one a line; empty lines and lines of # do not count.",
+        next_step=f"kubectl -n {cluster.namespace} get secret {name} -o yaml",
+    )
 
 
 def _most_telling(said: list[str]) -> str:

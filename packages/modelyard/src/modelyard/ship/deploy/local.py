@@ -62,7 +62,8 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
 def where(place: Place) -> str:
     """The engine, and the port that is listened at."""
-    return f"{containers.find().name}, port {place.settings.port}"
+    engine = containers.find(place.project.settings.image.engine)
+    return f"{engine.name}, port {place.settings.port}"
 
 
 def plan(place: Place, what: Shipment) -> str:
@@ -82,7 +83,7 @@ def deploy(place: Place, what: Shipment, say: Say) -> Live:
     Raises:
         ModelyardError: the new one did not become ready, or answers wrongly. The old one serves on.
     """
-    engine = containers.find()
+    engine = containers.find(place.project.settings.image.engine)
     before = door_of(place)
     revision = 1 if before is None else before.revision + 1
     new = start(engine, place, what, name_of(place, revision), say)
@@ -155,7 +156,7 @@ def end(engine: Engine, name: str) -> None:
 def status(place: Place) -> Status:
     """The containers behind the door."""
     door = _wanted(place)
-    engine = containers.find()
+    engine = containers.find(place.project.settings.image.engine)
     parts, notes = [], []
     for container, kind in ((door.container, ""), (door.canary_container, " (canary)")):
         if container is None:
@@ -187,7 +188,7 @@ def status(place: Place) -> Status:
 def logs(place: Place, lines: int, follow: bool, since: str) -> Iterator[str]:
     """The live container's lines."""
     door = _wanted(place)
-    engine = containers.find()
+    engine = containers.find(place.project.settings.image.engine)
     words = ["logs", "--tail", str(lines), *(["--since", since] if since else [])]
     words += ["--follow"] if follow else []
     with subprocess.Popen(
@@ -214,7 +215,7 @@ def remove(place: Place) -> None:
     door = door_of(place)
     close_door(place)
     if door is not None:
-        engine = containers.find()
+        engine = containers.find(place.project.settings.image.engine)
         for container in (door.container, door.canary_container):
             if container is not None:
                 containers.remove(engine, container.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 
 from modelyard.errors import GateRefused, ToolFailed
@@ -24,7 +23,7 @@ def published(place: Place, what: Shipment, say: Say) -> Shipment:
     repository = place.settings.repository
     if what.digest or repository is None:
         return what
-    engine = containers.find()
+    engine = containers.find(place.project.settings.image.engine)
     verified(engine, what)
     return pushed(engine, what, repository, say)
 
@@ -36,12 +35,14 @@ def pushed(engine: Engine, what: Shipment, repository: str, say: Say) -> Shipmen
     engine.call(["tag", what.shown, target])
     try:
         engine.call(["push", target])
-    except ToolFailed:
+    except ToolFailed as refused:
         # A repository whose tags never move refuses what it has: staging's image, for production.
-        with suppress(ToolFailed):
+        try:
             engine.call(["pull", "--quiet", target])
+        except ToolFailed:
+            raise refused from None
         there = containers.image(engine, target)
-        if there is None or not there.digests or there.id != what.image_id:
+        if there is None or there.id != what.image_id:
             raise
         say("the registry has it")
     found = containers.image(engine, target)

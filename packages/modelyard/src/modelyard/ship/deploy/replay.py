@@ -27,9 +27,9 @@ YEARS = range(1972, 2040)
 
 
 def replay(
-    cluster: tool.Cluster, selector: str, service: str, since: float, most: int
+    cluster: tool.Cluster, selector: str, service: str, since: float, most: int, key: str = ""
 ) -> tuple[Figures, Pairs]:
-    """Ask the canary what the stable pods answered since a moment (Unix seconds).
+    """Ask the canary what the stable pods answered since a moment (Unix seconds), with an API key.
 
     Returns:
         The canary's figures over these requests, and how far it agrees.
@@ -50,7 +50,7 @@ def replay(
         stable["probabilities"] = [entry["probabilities"] for entry in logged[-most:]]
     port = int(cluster.get("service", service)[0]["spec"]["ports"][0]["port"])
     with cluster.forward(f"svc/{service}", port) as way:
-        return _ask(way.url, rows, stable)
+        return _ask(way.url, rows, stable, key)
 
 
 def row_of(logged: dict[str, Any]) -> dict[str, Any]:
@@ -60,9 +60,10 @@ def row_of(logged: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fetch(url: str) -> str:
-    """A page as text."""
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - our own port-forward
+def fetch(url: str, key: str = "") -> str:
+    """A page as text, asked for with an API key where there is one."""
+    request = urllib.request.Request(url, headers=_with(key))  # noqa: S310 - our own port-forward
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         text: str = answer.read().decode("utf-8")
         return text
 
@@ -106,7 +107,13 @@ def _days(year: int, parts: dict[str, float | None]) -> list[datetime]:
     return found
 
 
-def _ask(url: str, rows: list[dict[str, Any]], stable: dict[str, Any]) -> tuple[Figures, Pairs]:
+def _with(key: str) -> dict[str, str]:
+    return {"X-API-Key": key} if key else {}
+
+
+def _ask(
+    url: str, rows: list[dict[str, Any]], stable: dict[str, Any], key: str
+) -> tuple[Figures, Pairs]:
     figures, pairs = Figures(), Pairs()
     for start in range(0, len(rows), 100):
         part = slice(start, start + 100)
@@ -114,7 +121,7 @@ def _ask(url: str, rows: list[dict[str, Any]], stable: dict[str, Any]) -> tuple[
         began = time.monotonic()
         try:
             request = urllib.request.Request(  # noqa: S310 - our own port-forward
-                f"{url}/v1/predict", body, {"Content-Type": "application/json"}
+                f"{url}/v1/predict", body, {"Content-Type": "application/json", **_with(key)}
             )
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
                 said: Any = json.load(answer)

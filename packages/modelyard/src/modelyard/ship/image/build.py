@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from modelyard.errors import ToolFailed, UsageError
 from modelyard.project import Project
-from modelyard.records import ChampionRecord, ImageRecord, write_bytes
+from modelyard.records import ChampionRecord, ImageRecord, write_bytes, write_json
 from modelyard.registry import images
 from modelyard.registry.lock import hold
 from modelyard.render.image import EPOCH
@@ -123,9 +123,10 @@ def build(
             seconds=round(time.monotonic() - started, 2),
             built=now_text(),
         )
+        # Noted when it is signed: a deploy takes what is noted.
+        _sign(project, record)
         images.note(project, record)
         _move_latest(engine, reference)
-        _sign(project, record)
         if commit:
             _commit(project, record, made.written)
     notes = [f"wrote {path}" for path in made.written]
@@ -190,11 +191,14 @@ def _sign(project: Project, record: ImageRecord) -> None:
     command = project.settings.image.sign
     if not command:
         return
+    candidate = project.state / "image-to-sign.json"
+    candidate.parent.mkdir(parents=True, exist_ok=True)
+    write_json(candidate, record)
     environment = {
         **os.environ,
         "IMAGE": record.reference,
         "IMAGE_ID": record.image_id,
-        "IMAGE_RECORD": "records/image.json",
+        "IMAGE_RECORD": candidate.relative_to(project.root).as_posix(),
         "IMAGE_SBOM": record.sbom,
     }
     # Variables in the words are filled by us: no shell reads a line of modelyard.yaml.
@@ -207,6 +211,8 @@ def _sign(project: Project, record: ImageRecord) -> None:
             why=str(error.strerror),
             next_step="install it, or set image.sign to null in modelyard.yaml",
         ) from error
+    finally:
+        candidate.unlink(missing_ok=True)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
         raise ToolFailed(

@@ -70,7 +70,7 @@ def _part(path: PurePosixPath) -> str:
     parts = path.parts
     if parts[:1] != (APP,) or len(parts) < 3:
         return BASE
-    if parts[1] == "serve":
+    if parts[1] in ("serve", "about"):
         return SERVE
     if parts[1] == "package":
         return PACKAGE

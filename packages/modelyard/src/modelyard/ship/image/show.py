@@ -6,8 +6,10 @@ import http.client
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from modelyard.errors import ToolFailed
 from modelyard.project import Project
 from modelyard.records import ImageCheckRecord
 from modelyard.ship.image import run, verify
@@ -16,7 +18,6 @@ from modelyard.tools import engine as engines
 
 FOLDER = "m3-packaging"
 PICTURE = "page.png"
-WINDOW = (1200, 1500)
 
 
 @dataclass
@@ -50,13 +51,20 @@ def collect(
         host = running.url.removeprefix("http://")
         for route in ("/ping", "/v2/health/ready", "/v2"):
             found.answers[route] = _ask(host, route)
-        found.picture = browser.snap(
-            f"{running.url}/", project.reports / FOLDER / PICTURE, size=WINDOW
-        )
+        found.picture = _picture(f"{running.url}/", project.reports / FOLDER / PICTURE)
         found.log = engines.log(engine, running.container).strip().splitlines()
     finally:
         engines.remove(engine, running.container)
     return found
+
+
+def _picture(address: str, target: Path) -> str:
+    """Take the page's picture; why there is none, or an empty text."""
+    try:
+        browser.picture(address, target)
+    except ToolFailed as error:
+        return f"{error.what} {error.why}"
+    return ""
 
 
 def _ask(host: str, route: str) -> Any:

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import shutil
+import sys
 import tempfile
 import zipfile
 from importlib.metadata import distribution
@@ -40,6 +41,9 @@ def cache_folder() -> Path:
 def lock(project: Project) -> list[Wheel]:
     """Lock the dependencies of modelyard-serve at this environment's versions, for the target.
 
+    A version that another Python of the target cannot have is replaced by the newest before it that
+    it can; `modelyard image build` names what differs.
+
     The hashes are those of the files that the index gives now; from then on no others are taken.
 
     Raises:
@@ -50,7 +54,9 @@ def lock(project: Project) -> list[Wheel]:
     wanted.pop(SERVE)
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "wanted.txt")
-        listed.write_text("".join(f"{name}=={v}\n" for name, v in sorted(wanted.items())))
+        here = f"{sys.version_info.major}.{sys.version_info.minor}"
+        fits = "==" if image.python == here else "<="
+        listed.write_text("".join(f"{name}{fits}{v}\n" for name, v in sorted(wanted.items())))
         place = Path(folder, "wheels")
         pip.download(listed, place, python=image.python, platform=image.platform)
         found = [_keep(path) for path in sorted(place.glob("*.whl"))]

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -70,7 +71,7 @@ def prepare(project: Project, schema: Schema, folder: Path) -> Prepared:
     settings = project.settings
     order = None
     if settings.split.kind == "time" and settings.data.time:
-        order = dev[settings.data.time].to_numpy().astype("datetime64[us]")
+        order = _order(dev[settings.data.time])
     fold = fold_of(
         keys,
         None if schema.task == "regression" else y,
@@ -85,6 +86,13 @@ def prepare(project: Project, schema: Schema, folder: Path) -> Prepared:
         part.replace(folder / f"{name}.npy")
     folds = sorted({int(f) for f in np.unique(fold) if f >= 0})
     return Prepared(shape_of(features, schema, y), y, fold, folds)
+
+
+def _order(times: pl.Series) -> NDArray[Any]:
+    """Moments, or numbers such as a year with a fraction, shape (rows,); missing is NaT or NaN."""
+    if times.dtype.is_numeric():
+        return times.cast(pl.Float64).to_numpy()
+    return times.to_numpy().astype("datetime64[us]")
 
 
 def enqueue(search: optuna.Search, mode: str, families: Sequence[str], shape: Shape) -> None:

@@ -48,6 +48,8 @@ class Tuning:
         self.notify = notify
         self.schema = read_json(project.record("schema"), Schema)
         self.metric = metrics.resolve(self.settings.metric, self.schema.task)
+        # The gate asks these after the search; a wrong name must not cost the budget.
+        metrics.check_limits(project.settings.gate.limits, self.schema.task)
         self.maximize = metrics.METRICS[self.metric].direction == "maximize"
         self.folder = project.state / "studies" / study_key(project)
         self.started = started

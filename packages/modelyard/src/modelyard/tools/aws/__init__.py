@@ -12,6 +12,7 @@ from modelyard.tools.aws.ecs import (
     rollout,
     tasks,
 )
+from modelyard.tools.aws.logs import log_events
 from modelyard.tools.aws.session import Session, open_session
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Wanted",
     "balancer_address",
     "current",
+    "log_events",
     "login",
     "open_session",
     "put_service",

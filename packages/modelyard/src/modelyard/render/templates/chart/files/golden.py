@@ -14,7 +14,8 @@ with open("/app/package/golden.json", encoding="utf-8") as file:
 headers = {"Content-Type": "application/json"}
 if os.path.exists(KEYS):
     with open(KEYS, encoding="utf-8") as file:
-        headers["X-API-Key"] = file.read().split()[0]
+        lines = [line.strip() for line in file]
+    headers["X-API-Key"] = next(key for key in lines if key and not key.startswith("#"))
 body = json.dumps({"rows": golden["rows"]}).encode()
 for left in reversed(range(10)):
     try:
