@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard.errors import DataInvalid, UsageError
+from modelyard.tables import lines
 from modelyard.tables.reading import Raw, read_table
 
 FLIGHTS = Path(__file__).parents[3] / "examples/flights/flights_v1_jan_apr.csv"
@@ -256,3 +257,27 @@ def test_late_codes_among_stray_quotes_keep_their_zeros(table) -> None:
     frame = table(f'code,n,s\n{rows}0042,1,ab"c\n').frame
     assert frame["code"][-1] == "0042"
     assert frame["s"][-1] == 'ab"c'
+
+
+@pytest.mark.parametrize("place", [0, 1, 4095, 262_143, 262_144, 262_145, 524_287, 600_000])
+@pytest.mark.parametrize("cell", [b",05", b"\n07", b'"09'])
+def test_a_zero_before_a_digit_is_seen_wherever_a_block_ends(place: int, cell: bytes) -> None:
+    filled = bytearray(b"1" * 600_100)
+    assert not lines.leading_zeros(bytes(filled), ",")
+    filled[place : place + 3] = cell
+    assert lines.leading_zeros(bytes(filled), ",")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("0.5,0,10\n0,0.25,0", False),
+        ("2024-01-05,00", True),
+        ("0042,1", True),
+        ("a0,b00\n1,2", False),
+        ("", False),
+        ("0", False),
+    ],
+)
+def test_a_zero_alone_or_within_a_field_is_none(text: str, found: bool) -> None:
+    assert lines.leading_zeros(text.encode(), ",") == found

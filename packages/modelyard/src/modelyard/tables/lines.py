@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -46,6 +47,28 @@ def delimiters(source: Path | bytes, delimiter: str) -> int:
                 hits &= inside == 0
             total += int(np.count_nonzero(hits))
     return total
+
+
+def leading_zeros(source: Path | bytes, delimiter: str) -> bool:
+    """Whether any field begins with a zero and another digit, as the code 0042 does.
+
+    Bytes are compared block by block: a cell within quotes may look so too, and the header.
+    """
+    with _stream(source) as stream:
+        rest = b"\n"
+        while block := stream.read(_CHUNK >> 2):
+            whole = rest + block
+            rest = whole[-2:]
+            content = np.frombuffer(whole, dtype=np.uint8)
+            first = content[:-2]
+            begins = first == ord(delimiter)
+            for mark in b'\n"' if b'"' in whole else b"\n":
+                begins |= first == mark
+            begins &= content[1:-1] == ord("0")
+            # A digit is looked for where a zero begins a field alone: decimals are many, these few.
+            if (content[np.flatnonzero(begins) + 2] - ord("0") < 10).any():
+                return True
+    return False
 
 
 def trailing_blank(source: Path | bytes) -> int:
@@ -120,6 +143,15 @@ def _ended(text: Iterable[str]) -> Iterator[str]:
     if not line.endswith(("\n", "\r")):
         yield "\n"
     yield f"{_END}\n"
+
+
+@contextmanager
+def _stream(source: Path | bytes) -> Iterator[IO[bytes]]:
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+    else:
+        with source.open("rb") as file:
+            yield file
 
 
 @contextmanager

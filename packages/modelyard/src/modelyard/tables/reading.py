@@ -252,17 +252,12 @@ def _late_codes(source: Path | bytes, separator: str, frame: pl.DataFrame) -> li
     """
     if frame.height <= _INFER_ROWS:
         return []
-    large = [
-        place
-        for place, series in enumerate(frame.iter_columns())
-        if series.dtype in _WIDE
-        or (series.dtype == pl.Float64 and ((series.abs() >= _BIG) & series.is_finite()).any())
-    ]
-    whole = [  # a column with negative numbers holds no codes
-        place
-        for place, series in enumerate(frame.iter_columns())
-        if series.dtype == pl.Int64 and not (series < 0).any()
-    ]
+    columns = list(enumerate(frame.iter_columns()))
+    large = [place for place, series in columns if series.dtype in _WIDE or _beyond(series)]
+    # A column with negative numbers holds no codes.
+    whole = [place for place, s in columns if s.dtype == pl.Int64 and not _least(s) < 0]
+    if whole and not lines.leading_zeros(source, separator):
+        whole = []  # a look at the bytes costs a fifth of a second reading
     looked = [*large, *whole]
     if not looked:
         return []
@@ -281,6 +276,21 @@ def _late_codes(source: Path | bytes, separator: str, frame: pl.DataFrame) -> li
         asked.append((cell.str.starts_with("0") & (cell.str.len_bytes() > 1)).any())
     found = cells.select(asked).collect(engine="streaming").row(0)
     return [place for place, code in zip(looked, found, strict=True) if code]
+
+
+def _beyond(series: pl.Series) -> bool:
+    """Whether decimals are as large as whole numbers that 64 bits do not hold."""
+    if series.dtype != pl.Float64:
+        return False
+    ends = [end for end in (series.max(), series.min()) if isinstance(end, float)]
+    if not any(abs(end) >= _BIG for end in ends):
+        return False
+    return bool(((series.abs() >= _BIG) & series.is_finite()).any())
+
+
+def _least(series: pl.Series) -> int:
+    found = series.min()
+    return found if isinstance(found, int) else 0
 
 
 def _has_zero(cells: pl.Expr) -> pl.Expr:
