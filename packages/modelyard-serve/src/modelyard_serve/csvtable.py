@@ -12,7 +12,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from modelyard_serve.contract import Feature
@@ -96,8 +96,7 @@ def values(features: Sequence[Feature], texts: dict[str, list[str]]) -> dict[str
         if cells is None:
             continue
         if feature.kind == "category":
-            known = category_codes(feature).keys()
-            found[feature.name] = [_category(cell, known) for cell in cells]
+            found[feature.name] = _categories(feature, cells)
             continue
         if feature.kind not in ("number", "integer"):
             found[feature.name] = [_word(cell) for cell in cells]
@@ -150,11 +149,13 @@ class _Lines(io.StringIO):
 _WRONG = object()
 
 
-def _category(cell: str, known: Collection[str | None]) -> str | None:
-    if cell in known:
-        return cell
-    number = respelled(cell)
-    return number if number is not None and number in known else cell
+def _categories(feature: Feature, cells: list[str]) -> list[Any]:
+    """Cells as they stand, but for other spellings of a number or truth value that is known."""
+    other = {cell: number for cell in set(cells) if (number := respelled(cell)) not in (None, cell)}
+    if other:  # rare, and a category may have a thousand levels: they are not gone through else
+        known = category_codes(feature)
+        other = {c: n for c, n in other.items() if c not in known and n in known}
+    return [other.get(cell, cell) for cell in cells] if other else list(cells)
 
 
 def _word(cell: str) -> str | None:
