@@ -14,6 +14,7 @@ import polars as pl
 
 from modelyard.errors import DataInvalid, UsageError, capped
 from modelyard.tables import lines, sniffing
+from modelyard.tables.typing import CODE
 
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
@@ -257,7 +258,7 @@ def _late_codes(source: Path | bytes, separator: str, frame: pl.DataFrame) -> li
     # A column with negative numbers holds no codes.
     whole = [place for place, s in columns if s.dtype == pl.Int64 and not _least(s) < 0]
     if whole and not lines.leading_zeros(source, separator):
-        whole = []  # a look at the bytes costs a fifth of a second reading
+        whole = []  # the bytes say so sooner than a second reading
     looked = [*large, *whole]
     if not looked:
         return []
@@ -293,11 +294,6 @@ def _least(series: pl.Series) -> int:
     return found if isinstance(found, int) else 0
 
 
-def _has_zero(cells: pl.Expr) -> pl.Expr:
-    """Cells like 0042, which a number would spoil."""
-    return cells.str.contains(r"^\s*[+-]?0[0-9]")
-
-
 def _is_long(cells: pl.Expr) -> pl.Expr:
     """Cells of whole numbers that 64 bits do not hold."""
     long = cells.str.contains(r"^\s*[+-]?[0-9]{19,}\s*$")
@@ -317,7 +313,7 @@ def _codes(source: Path | bytes, separator: str, names: list[str]) -> list[int]:
         )
     except pl.exceptions.PolarsError:
         return []
-    found = head.select((_has_zero(pl.all()) | _is_long(pl.all())).any()).row(0)
+    found = head.select((pl.all().str.contains(CODE) | _is_long(pl.all())).any()).row(0)
     return [place for place, code in enumerate(found) if code and place < len(names)]
 
 

@@ -27,6 +27,8 @@ _PAIRS = frozenset(
     | {("no", "sì"), ("não", "sim"), ("nao", "sim"), ("нет", "да"), ("ne", "ano"), ("nie", "tak")}
     | {("falsch", "wahr"), ("faux", "vrai"), ("falso", "verdadero"), ("falso", "vero")}
 )
+CODE = r"^\s*[+-]?0[0-9]"
+"""Cells like 0042, which a number would spoil."""
 _SAMPLE = 5_000
 _NEAR = 0.9
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?i:inf(?:inity)?)$"
@@ -105,7 +107,7 @@ def text_counts(series: pl.Series) -> pl.DataFrame:
 
 
 def _codes(series: pl.Series, form: Form) -> bool:
-    return form.kind != "datetime" and bool(series.str.contains(r"^\s*[+-]?0\d").any())
+    return form.kind != "datetime" and bool(series.str.contains(CODE).any())
 
 
 def _by_spelling(series: pl.Series, texts: pl.Series, form: Form) -> pl.Series:

@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from modelyard.tables import reading, sniffing
+from modelyard.tables.typing import CODE
 
 ROWS = 65_536
 LARGE = 64 * 1024 * 1024
@@ -99,7 +100,7 @@ def _lazy(
     except pl.exceptions.PolarsError as error:
         raise ReadWhole from error
     # Cells like 0042 are codes that a number would spoil, as read_table has it.
-    coded = some.head(_INFER_ROWS).select(pl.all().str.contains(r"^\s*[+-]?0[0-9]").any()).row(0)
+    coded = some.head(_INFER_ROWS).select(pl.all().str.contains(CODE).any()).row(0)
     texts = {
         name: pl.String
         for name, code in zip(some.columns, coded, strict=True)

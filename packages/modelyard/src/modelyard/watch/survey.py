@@ -17,8 +17,6 @@ from modelyard.watch.texts import TextTable
 _SPELLINGS = 50_000
 """Distinct texts of a column of numbers that are looked at, of plain ones and of others each."""
 
-_ZEROS = r"^\s*[+-]?0[0-9]"
-
 
 def guess(table: TextTable) -> dict[str, Dtype]:
     """The columns' types by the file's first megabyte. Raises ReadWhole."""
@@ -127,7 +125,7 @@ class _Styles:
 
 def _codes(cells: pl.Series) -> bool:
     """Whether cells look like 0042: codes that a number would spoil."""
-    return bool(cells.str.contains(_ZEROS).any())
+    return bool(cells.str.contains(ty.CODE).any())
 
 
 def _named(dtype: pl.DataType) -> Dtype:
