@@ -517,6 +517,11 @@ def test_pictures_carry_their_values(tmp_path: Path) -> None:
     read = low + (floor - float(best[2])) / (floor - top) * (high - low)
     assert read == pytest.approx(0.7874, abs=2e-4)
     assert left < float(best[1]) < right
+    # What lies outside the frame is seen to: an arrow, with its value where they are few.
+    outside = [trial.score for trial in scored if not low <= trial.score <= high]
+    assert outside and history.count("↓") == len(outside)
+    if len(outside) <= plots.FEW_OUTSIDE:
+        assert f"↓ {outside[0]:.3g}" in history
 
 
 def test_runs_pipelines_image_and_releases_appear_with_their_records(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from modelyard.records import write_json
 from modelyard.registry import lineage
 from modelyard.registry.lock import hold
 from modelyard.scaffold.init import init
+from modelyard.ship.trace import trace
 from modelyard.tables.schema import infer
 from modelyard.tools import dvc, git
 from modelyard.versions import transaction
@@ -118,6 +119,18 @@ def test_log_is_newest_first_and_marks_the_working_one(here: Project, november: 
     assert current_version(here) == lineage.data_version(here) == "v2"
     checkout(here, "v1")
     assert current_version(here) == lineage.data_version(here) == "v1"
+
+
+def test_a_version_without_a_run_is_traced_by_name_digest_and_commit(
+    here: Project, november: Path
+) -> None:
+    made = add(here, november, "November")
+    (newest, *_) = log(here)
+    for link in (made.version, f"data/{made.version}", newest.md5, newest.commit[:9], "HEAD"):
+        (chain,) = trace(here, link)
+        assert (chain.data_version, chain.data_md5) == (made.version, newest.md5)
+        assert (chain.data_commit, chain.run_id, chain.champion) == (newest.commit, "", False)
+    assert f"since commit {newest.commit[:12]}" in dict(chain.rows())["data"]
 
 
 def test_checkout_is_byte_identical_and_goes_both_ways(here: Project, november: Path) -> None:

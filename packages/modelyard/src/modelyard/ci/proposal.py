@@ -218,7 +218,7 @@ def _table_diff(
     project: Project, base: Base, old: dvc.Pointer | None, new: dvc.Pointer
 ) -> TableDiff:
     from modelyard.versions.compare import WORKING, compare
-    from modelyard.versions.known import versions
+    from modelyard.registry.data_versions import versions
 
     names = {version.md5: version.version for version in versions(project)}
     if old is None or old.md5 not in names:

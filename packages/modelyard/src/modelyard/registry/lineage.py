@@ -14,6 +14,7 @@ import msgspec
 
 from modelyard.project import Project
 from modelyard.records import Schema, read_if_there
+from modelyard.registry.data_versions import current_version
 from modelyard.tools import dvc, git
 
 OWN_FILES = (
@@ -81,17 +82,8 @@ def after_run(project: Project, before: Lineage) -> Lineage:
 
 
 def data_version(project: Project) -> str | None:
-    """The tag `vN` whose pointer is the working one, the newest if several are."""
-    wanted = dvc.pointer_md5(project.data_pointer)
-    if wanted is None:
-        return None
-    pointer = project.data_pointer.relative_to(project.root).as_posix()
-    found = None
-    for tag in git.tags(project.root, "data/v*"):
-        content = git.show(project.root, f"{tag.name}:{pointer}")
-        if content is not None and wanted in content.decode("utf-8", "replace"):
-            found = tag.name.removeprefix("data/")
-    return found
+    """The version `vN` whose pointer is the working one, the newest if several are."""
+    return current_version(project) if git.is_repo(project.root) else None
 
 
 def of_package(project: Project) -> dict[str, str]:

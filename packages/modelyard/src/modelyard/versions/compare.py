@@ -11,7 +11,7 @@ from modelyard.project import Project
 from modelyard.records import write_json
 from modelyard.tools import dvc
 from modelyard.versions import content
-from modelyard.versions.known import find, versions
+from modelyard.registry.data_versions import find, versions
 
 if TYPE_CHECKING:
     import polars as pl

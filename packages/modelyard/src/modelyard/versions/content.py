@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from modelyard.errors import DataInvalid, ModelyardError, ToolFailed, capped
 from modelyard.project import Project
 from modelyard.tools import dvc
-from modelyard.versions.known import DataVersion
+from modelyard.registry.data_versions import DataVersion
 
 if TYPE_CHECKING:
     import polars as pl
