@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo-project
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' packages/modelyard/pyproject.toml)
+# Where Python is told not to write its bytecode, each command would compile all that it imports anew.
+COMPILED = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 CI_NPM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelyard-ci/npm
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
@@ -23,9 +25,10 @@ $(VENV)/.stamp: requirements.lock requirements-uv.lock packages/modelyard/pyproj
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing from requirements.lock ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock requirements-uv.lock
+	@$(BIN)/uv pip sync --quiet $(COMPILED) --python $(BIN)/python --require-hashes requirements.lock requirements-uv.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline \
 	  -e packages/modelyard-serve -e packages/modelyard
+	@$(if $(COMPILED),$(BIN)/python -m compileall -q packages/*/src)
 	@touch $@
 
 run: setup ## build the demonstration project in ./demo-project, with report, summary, card and bundle
