@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from modelyard.errors import DataInvalid, UsageError
 from modelyard.project import Project, settings_from
 from modelyard.records import SplitRecord, read_json, write_json
+from modelyard.settings import DataSection
 from modelyard.stages.split import split
 from modelyard.tables.folds import choose_seed, deal, fold_of, split_keys
+from modelyard.tables.reading import read_table
 from modelyard.tables.rowhash import row_keys
 from modelyard.tables.schema import infer
 
@@ -119,6 +121,35 @@ def test_a_column_that_wakes_up_does_not_move_rows() -> None:
     old = table(300).with_columns(pl.lit(2023).alias("year"))
     new = pl.concat([old, table(50, 1).with_columns(pl.lit(2024).alias("year"))])
     assert (split_keys(old, target="bought") == split_keys(new, target="bought")[:300]).all()
+
+
+@pytest.mark.parametrize(
+    ("cells", "odd"),
+    [
+        (["Yes", "No"], "Unknown"),
+        (["0.5", "1.25", "-3.0"], "n/k"),
+        (["2024-01-05", "2023-12-31"], "unknown"),
+        (["3", "14"], "n/k"),
+        (["True", "False"], "perhaps"),
+    ],
+)
+def test_one_odd_cell_does_not_move_rows(cells: list[str], odd: str, tmp_path: Path) -> None:
+    """A column becomes one of texts by it; the older rows, and those after it, keep their sides."""
+    base = (
+        table(300)
+        .select("size", "colour", "bought")
+        .with_columns(pl.Series("c", [cells[row % len(cells)] for row in range(300)]))
+    )
+    keys = []
+    for last in (cells[0], odd):
+        frame = pl.concat([base, base[:1].with_columns(pl.lit(last).alias("c"))])
+        frame.write_csv(tmp_path / "t.csv")
+        raw = read_table(tmp_path / "t.csv")
+        typed, schema = infer(raw.frame, DataSection(path="t.csv", target="bought"))
+        kinds = {column.name: column.kind for column in schema.columns}
+        keys.append(split_keys(typed, target="bought", schema=schema))
+        assert (kinds["c"] in ("category", "text")) == (last == odd)
+    assert (keys[0][:300] == keys[1][:300]).all()
 
 
 def test_the_id_decides_where_there_is_one(tmp_path: Path) -> None:

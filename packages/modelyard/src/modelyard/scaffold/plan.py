@@ -202,6 +202,7 @@ def _seed(typed: pl.DataFrame, schema: Schema, settings: Settings) -> int:
         id_column=data.id,
         group=data.group,
         excluded=data.exclude,
+        schema=schema,
     )
     target = typed[schema.target]
     if schema.task == "regression":

@@ -153,9 +153,9 @@ def _chains(project: Project) -> list[Chain]:
             )
     # A version that no model was trained on yet is a chain of one link.
     trained = {chain.data_version for chain in chains}
-    for version in data.values():
-        if version.version not in trained:
-            chains.append(Chain(version.version, version.md5, version.commit))
+    for made in data.values():
+        if made.version not in trained:
+            chains.append(Chain(made.version, made.md5, made.commit))
     return chains
 
 
@@ -180,8 +180,8 @@ def _with_images(chain: Chain, built: dict[str, list[tuple[str, str]]]) -> Chain
 
 def _runs(project: Project) -> list[mlflow.RunInfo]:
     uri = tracking_uri(project)
-    file = uri.removeprefix("sqlite:///")
-    if uri != file and not (project.root / file).is_file():
+    file = mlflow.sqlite_file(project.root, uri)
+    if file is not None and not file.is_file():
         return []
     mlflow.preflight(project.root, uri)
     return mlflow.search_runs(open_store(project))

@@ -103,6 +103,7 @@ def _keys(project: Project, schema: Schema, frame: pl.DataFrame) -> Keys:
         id_column=data.id,
         group=data.group,
         excluded=data.exclude,
+        schema=schema,
     )
 
 

@@ -101,6 +101,8 @@ def _typed(raw: pl.Series, column: Column, schema: Schema, delimiter: str) -> pl
         natural = ty.convert(natural, ty.Form("number", form.share, form.style))
     elif natural.dtype == pl.Datetime("us"):
         return _empty(raw, dtype)
+    if dtype == natural.dtype == pl.Int64:
+        return natural  # by way of decimals ids beyond 2^53 would be equal to others
     numbers = natural.cast(pl.Float64)
     if dtype == pl.Int64:
         whole = numbers.cast(pl.Int64, strict=False)

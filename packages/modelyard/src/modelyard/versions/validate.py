@@ -26,7 +26,7 @@ def validate(project: Project) -> Validated:
         DataInvalid: it does not fit, is not here, or cannot be learned from.
     """
     from modelyard.tables import validation
-    from modelyard.tables.schema import infer
+    from modelyard.tables.schema import as_text, infer
 
     data = project.settings.data
     if not project.data.is_file():
@@ -36,7 +36,7 @@ def validate(project: Project) -> Validated:
             next_step="modelyard data pull",
         )
     schema = read_if_there(project.record("schema"), Schema)
-    raw = content.read(project, project.data, schema.styled if schema else ())
+    raw = content.read(project, project.data, as_text(schema) if schema else ())
     if schema is None:
         infer(raw.frame, data, delimiter=raw.delimiter)
         return Validated(len(raw.frame), (), "what can be learned from it")
