@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from modelyard import line, project
+from modelyard.cli.init import command as init_command
 from modelyard.errors import DataInvalid, ModelyardError, ToolFailed, UsageError
 from modelyard.scaffold.init import init
 from modelyard.scaffold.report import InitReport
@@ -222,6 +226,59 @@ def test_the_next_command_is_one_of_init(
     expected = step.replace("NEW", str(new)).replace("TABLE", f"'{source}'")
     assert caught.value.next_step == expected
     assert not new.exists()
+
+
+ODD_ENDS = {
+    "rare-numbers": [i % 14 for i in range(98)] + [14, 15],
+    "many-numbers": [i % 7 for i in range(100)],
+    "rare-texts": ["abc"[i % 3] for i in range(99)] + ["d"],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "infinite", "options", "takes"),
+    [
+        ("rare-numbers", [], [], ["data.task=regression"]),
+        ("many-numbers", ["z"], [], ['data.exclude=["z"]']),
+        (
+            "rare-numbers",
+            ["z", "it's"],
+            ['data.exclude=["b"]', "split.test=0.25", "tune.trials=3", "project.name=yes-no"],
+            ["data.task=regression", 'data.exclude=["b", "z", "it\'s"]'],
+        ),
+        ("rare-texts", [], [], []),
+    ],
+)
+def test_the_command_that_is_advised_works(
+    tmp_path: Path, kind: str, infinite: list[str], options: list[str], takes: list[str]
+) -> None:
+    """Each of the advised commands mends one thing and keeps what was said before."""
+    columns = {"a": [i * 7 % 13 for i in range(100)], "b": [i % 5 for i in range(100)]}
+    columns |= {name: ["inf", *range(99)] for name in infinite} | {"y": ODD_ENDS[kind]}
+    source = tmp_path / "t.csv"
+    rows = zip(*columns.values(), strict=True)
+    source.write_text("\n".join(",".join(map(str, row)) for row in [tuple(columns), *rows]))
+    words = ["init", str(tmp_path / "new"), "--data", str(source), "--target", "y"]
+    words += [word for option in options for word in ("-S", option)]
+    followed = []
+    while (
+        error := CliRunner().invoke(init_command, [*words[1:], "--dry-run"]).exception
+    ) is not None:
+        assert isinstance(error, DataInvalid)
+        if "modelyard init" not in error.next_step:
+            break
+        before = options_of(words)
+        words = shlex.split(error.next_step[error.next_step.index("modelyard init") :])[1:]
+        followed += [option for option in options_of(words) if option not in before]
+        assert len(followed) <= len(takes), error
+        left_out = {option.partition("=")[0] for option in before}
+        assert left_out <= {option.partition("=")[0] for option in options_of(words)}
+    assert followed == takes
+    assert (error is not None) == (kind == "rare-texts"), error
+
+
+def options_of(words: list[str]) -> list[str]:
+    return [word for flag, word in pairwise(words) if flag == "-S"]
 
 
 def test_adopt_names_the_nearest_target_too(table: Path, tmp_path: Path) -> None:

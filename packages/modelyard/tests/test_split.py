@@ -180,6 +180,41 @@ def test_groups_are_never_parted(tmp_path: Path, kind: str) -> None:
     assert both.group_by("customer").agg(pl.col("side").n_unique())["side"].max() == 1
 
 
+@pytest.mark.parametrize(
+    ("roles", "excluded"),
+    [
+        ({"time": "when"}, ["when"]),
+        ({"id": "nr", "time": "when"}, ["nr", "when"]),
+        ({"group": "customer"}, ["customer"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["stratified", "time"])
+def test_what_no_model_sees_may_still_name_group_and_order_rows(
+    tmp_path: Path, roles: dict[str, str], excluded: list[str], kind: str
+) -> None:
+    frame = table(1000).with_columns(pl.int_range(1000).alias("nr"))
+    cuts = {"kind": kind, "valid_from": "2024-01-25", "test_from": "2024-02-01"}
+    data: dict[str, Any] = {"time": "when", **roles} if kind == "time" else roles
+    made = project(tmp_path, frame, data={**data, "exclude": excluded}, **cuts)
+    split(made)
+    keys = pl.read_parquet(made.split_table)["key"].to_numpy()
+    content = [name for name in frame.columns if name not in ("bought", *excluded)]
+    named = roles.get("group") or roles.get("id")
+    assert (keys == row_keys(frame, [named] if named else content)).all()
+    if kind == "time":
+        late = (frame["when"] >= datetime(2024, 2, 1)).to_list()
+        assert [side == "test" for side in sides(made)] == late
+
+
+def test_an_excluded_time_column_of_words_cuts_nothing(tmp_path: Path) -> None:
+    frame = table(100).with_columns(when=pl.Series(["soon", "late"] * 50))
+    cuts = {"kind": "time", "valid_from": "2024-01-25", "test_from": "2024-02-01"}
+    made = project(tmp_path, frame, data={"time": "when", "exclude": ["when"]}, **cuts)
+    with pytest.raises(DataInvalid, match="holds values that are no dates") as refused:
+        split(made)
+    assert "'late', 'soon'" in refused.value.why
+
+
 def test_time_cuts(tmp_path: Path) -> None:
     frame = table(1000)
     made = project(

@@ -88,13 +88,11 @@ def _feature(column: Column, values: pl.Series) -> Feature | None:
     if missing == 1.0:
         return None
     if column.kind == "category":
-        counts = (
-            values.drop_nulls()
-            .value_counts()
-            .sort(["count", column.name], descending=[True, False])
-        )
+        # The column may be called count: its name and that of its rows must not meet.
+        counts = values.alias("level").drop_nulls().value_counts(name="rows")
+        counts = counts.sort(["rows", "level"], descending=[True, False])
         rows_needed = MIN_LEVEL_ROWS if len(counts) > 20 else 1
-        levels = counts.filter(pl.col("count") >= rows_needed)[column.name].to_list()[:MAX_LEVELS]
+        levels = counts.filter(pl.col("rows") >= rows_needed)["level"].to_list()[:MAX_LEVELS]
         if not levels:
             return None
         return Feature(

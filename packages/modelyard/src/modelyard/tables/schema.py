@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -327,7 +328,8 @@ def _refuse_infinite(frame: pl.DataFrame, data: DataSection, kept: pl.Series | N
         f"{total} value{'s are' if total > 1 else ' is'} infinite: "
         f"{'; '.join(places[:SHOWN])}{more}.",
         why="No model can learn from infinity.",
-        next_step="mend those cells, leave them empty, or name the column in data.exclude",
+        next_step="mend those cells, leave them empty, or leave the column out: "
+        f"data.exclude: {json.dumps([*data.exclude, *bad], ensure_ascii=False)} in modelyard.yaml",
     )
 
 
