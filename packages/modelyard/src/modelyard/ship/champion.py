@@ -39,14 +39,14 @@ def reading_options(project: Project | None) -> dict[str, Any]:
 
 def release_scores(project: Project, release: ChampionRecord, table: Path) -> tuple[Any, Any]:
     """A labelled table's target, shape (rows,), and a release's outputs on it, shape (rows, k)."""
-    from modelyard.models.matrix import raw_columns, target
+    from modelyard.models.matrix import as_text, raw_columns, target
     from modelyard.tables import reading, schema
     from modelyard_serve.scorer import Scorer
 
     known = read_json(project.record("schema"), Schema)
     data = project.settings.data
     raw = reading.read_table(
-        table, encoding=data.encoding, delimiter=data.delimiter, as_text=schema.as_text(known)
+        table, encoding=data.encoding, delimiter=data.delimiter, as_text=as_text(known)
     )
     frame = schema.apply(
         raw.frame,

@@ -17,14 +17,11 @@ from modelyard.tables.applying import conform
 from modelyard.tables.moments import compact_dates
 from modelyard.tables.stats import Stats
 from modelyard.tables.target import Target, read_target
-from modelyard_serve.encoding import respelled
 
 MAX_LEVELS = 1000
 ID_SHARE = 0.9
 ID_DISTINCT = 50
 _TEXT_SPACES = 3.0
-_CODE = re.compile(r"[+-]?(0[0-9]|[0-9]{19})")
-"""What a number would spoil: 0042, or more digits than 64 bits hold."""
 _ID_NAME = re.compile(r"(?:^|[^a-z])(?:id|uuid|guid|key|index|nr|no|number|rownum|row)$")
 
 
@@ -108,24 +105,6 @@ def infer(
             next_step="check data.exclude and data.types in modelyard.yaml, or add columns",
         )
     return typed_frame, schema
-
-
-def as_text(schema: Schema) -> frozenset[str]:
-    """Columns whose cells a reader of text must leave as they stand.
-
-    Numbers that are written with marks (1.234,5), and categories with a level that a column of
-    numbers or truth values would spell otherwise: 0042, 1.0, True.
-    """
-    return frozenset(
-        column.name
-        for column in schema.columns
-        if column.style != "plain"
-        or (column.kind == "category" and any(map(_spoiled, column.levels)))
-    )
-
-
-def _spoiled(level: str) -> bool:
-    return _CODE.match(level) is not None or respelled(level) not in (None, level)
 
 
 def in_words(frame: pl.DataFrame, schema: Schema, names: Iterable[str]) -> pl.DataFrame:

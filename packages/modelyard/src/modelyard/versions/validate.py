@@ -25,8 +25,9 @@ def validate(project: Project) -> Validated:
     Raises:
         DataInvalid: it does not fit, is not here, or cannot be learned from.
     """
+    from modelyard.models.matrix import as_text
     from modelyard.tables import validation
-    from modelyard.tables.schema import as_text, infer
+    from modelyard.tables.schema import infer
 
     data = project.settings.data
     if not project.data.is_file():

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from modelyard.models.matrix import as_text
 from modelyard.records import Column, Schema
 from modelyard.tables import validation
-from modelyard.tables.schema import as_text
 from modelyard_serve.contract import Feature, Manifest
 
 _DAY = 86_400
