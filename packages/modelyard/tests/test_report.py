@@ -19,6 +19,7 @@ from modelyard.records import (
     Chosen,
     Column,
     Comparison,
+    Deployment,
     EvaluateRecord,
     Finding,
     GateRecord,
@@ -500,6 +501,22 @@ def test_every_part_stands_alone_for_a_notebook(tmp_path: Path) -> None:
         notebook.picture(project, "rox")
     with pytest.raises(ModelyardError, match="did you mean 'tuning'"):
         notebook.part(project, "tuningg")
+
+
+def test_deployments_are_told_newest_first(tmp_path: Path) -> None:
+    project = whole(tmp_path)
+    first = Deployment(
+        number=1, action="deploy", outcome="live", environment="staging", target="kubernetes",
+        where="kind-ml/churn", who="Ada <a@b.c>", when="2026-01-02T03:04:05+00:00", model="flights",
+        version="1", package_digest="ab" * 32, image="registry.example/churn@sha256:1", run_id="r",
+        commit="c" * 40, url="https://staging.example",
+    )  # fmt: skip
+    second = msgspec.structs.replace(first, number=2, outcome="failed", why="ImagePullBackOff")
+    lines = [msgspec.json.encode(first), b"{broken", msgspec.json.encode(second)]
+    project.deployments.write_bytes(b"\n".join(lines) + b"\n")
+    text = outline(html.page(project, {})).text
+    assert "https://staging.example" in text
+    assert text.index("ImagePullBackOff") < text.index("✓ live")
 
 
 def test_pictures_carry_their_values(tmp_path: Path) -> None:
