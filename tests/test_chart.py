@@ -62,7 +62,7 @@ def test_lint_and_package(helm: Path, chart: Path, tmp_path: Path) -> None:
     for values in ("values-staging.yaml", "values-production.yaml", "everything.yaml"):
         run(helm, "lint", "--strict", chart, *IMAGE, "-f", chart / values)
     run(helm, "package", chart, "-d", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.2.0.tgz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.3.0.tgz"]
 
 
 @pytest.mark.parametrize("version", ["1.25", "1.31", "1.37"])
