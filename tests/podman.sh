@@ -38,15 +38,21 @@ if ! command -v podman >/dev/null; then
     netavark aardvark-dns iptables; } >"$log" 2>&1 || skip "it could not be installed: $(because)"
 fi
 
-# Limits above those of this shell cannot be given where the machine is a container itself. Without
-# systemd there is nobody who keeps control groups, events and the timers of health checks.
-limit() { local most; most=$(ulimit "-H$1"); [ "$most" != unlimited ] || most=-1; echo "$most:$most"; }
+# Where the machine is a container itself no limit can be raised: neither above this shell's, nor above
+# the 32,768 processes that podman gives itself.
+limit() { # of what, how much at most
+  local most
+  most=$(ulimit "-H$1")
+  { [ "$most" != unlimited ] && [ "$most" -lt "$2" ]; } || most=$2
+  echo "$most:$most"
+}
+# Without systemd nobody else keeps control groups, events and the timers of health checks.
 [ -d /run/systemd/system ] && managed=yes || managed=
 configure() { # the storage's driver, the runtime
   mkdir -p "$home/networks" "$run" || return
   cat >"$CONTAINERS_CONF" <<END
 [containers]
-default_ulimits = ["nofile=$(limit n)", "nproc=$(limit u)"]
+default_ulimits = ["nofile=$(limit n 1048576)", "nproc=$(limit u 32768)"]
 log_driver = "k8s-file"
 [engine]
 runtime = "$2"

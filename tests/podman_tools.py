@@ -1,4 +1,4 @@
-"""The podman of the tests, with settings, images and networks of its own: `bash tests/podman.sh`."""
+"""The tests' podman, with settings, images and networks of its own: `bash tests/podman.sh`."""
 
 from __future__ import annotations
 
