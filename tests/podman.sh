@@ -64,6 +64,13 @@ ${managed:+#}events_logger = "file"
 [network]
 network_config_dir = "$home/networks"
 END
+  # A bridge of its own: containers of the machine's podman may be on podman0.
+  cat >"$home/networks/podman.json" <<END
+{"name": "podman", "id": "$(printf podman | sha256sum | cut -c1-64)", "driver": "bridge",
+ "network_interface": "modelyard-tests", "created": "2024-01-01T00:00:00Z",
+ "subnets": [{"subnet": "10.97.0.0/24", "gateway": "10.97.0.1"}], "ipv6_enabled": false,
+ "internal": false, "dns_enabled": false, "ipam_options": {"driver": "host-local"}}
+END
   cat >"$CONTAINERS_STORAGE_CONF" <<END
 [storage]
 driver = "$1"

@@ -34,7 +34,8 @@ for folder, usage, idle in (
 ):
     place = pathlib.Path(folder)
     if (place / usage).is_file():
-        cache = dict(line.split() for line in (place / "memory.stat").read_text().splitlines())[idle]
+        lines = (place / "memory.stat").read_text().splitlines()
+        cache = dict(line.split() for line in lines)[idle]
         own = pathlib.Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0]
         print(int((place / usage).read_text()) - int(cache) - 1024 * int(own))
         break

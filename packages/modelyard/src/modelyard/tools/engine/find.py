@@ -136,7 +136,9 @@ def translated(name: str, verb: str, output: bytes) -> ToolFailed:
                 for line in text.splitlines()
                 if any(sign in line.lower() for sign in signs)
             )
-            return ToolFailed(what.format(name=name), why=why, next_step=next_step.format(name=name))
+            return ToolFailed(
+                what.format(name=name), why=why, next_step=next_step.format(name=name)
+            )
     return ToolFailed(f"`{name} {verb}` failed.", why=last, next_step="modelyard doctor")
 
 
