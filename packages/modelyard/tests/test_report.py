@@ -519,7 +519,8 @@ def test_pictures_carry_their_values(tmp_path: Path) -> None:
     assert left < float(best[1]) < right
     # What lies outside the frame is seen to: an arrow, with its value where they are few.
     outside = [trial.score for trial in scored if not low <= trial.score <= high]
-    assert outside and history.count("↓") == len(outside)
+    assert outside
+    assert history.count("↓") == len(outside)
     if len(outside) <= plots.FEW_OUTSIDE:
         assert f"↓ {outside[0]:.3g}" in history
 

@@ -217,8 +217,8 @@ def _data(project: Project, base: Base) -> Iterator[str]:
 def _table_diff(
     project: Project, base: Base, old: dvc.Pointer | None, new: dvc.Pointer
 ) -> TableDiff:
-    from modelyard.versions.compare import WORKING, compare
     from modelyard.registry.data_versions import versions
+    from modelyard.versions.compare import WORKING, compare
 
     names = {version.md5: version.version for version in versions(project)}
     if old is None or old.md5 not in names:

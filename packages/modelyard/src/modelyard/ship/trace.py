@@ -153,9 +153,9 @@ def _chains(project: Project) -> list[Chain]:
             )
     # A version that no model was trained on yet is a chain of one link.
     trained = {chain.data_version for chain in chains}
-    for version in data.values():
-        if version.version not in trained:
-            chains.append(Chain(version.version, version.md5, version.commit))
+    for made in data.values():
+        if made.version not in trained:
+            chains.append(Chain(made.version, made.md5, made.commit))
     return chains
 
 
