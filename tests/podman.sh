@@ -34,7 +34,7 @@ remove() {
 if ! command -v podman >/dev/null; then
   installable || skip "it is not installed, and only root on Debian could install it"
   echo "podman: installing it"
-  { apt-get update -qq && apt-get install -y -qq --no-install-recommends podman buildah catatonit runc \
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends podman catatonit runc \
     netavark aardvark-dns iptables; } >"$log" 2>&1 || skip "it could not be installed: $(because)"
 fi
 
