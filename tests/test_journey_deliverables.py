@@ -100,7 +100,8 @@ def test_a_project_in_a_folder_of_a_repository_comes_back_there(
     home = type(folder)(tmp_path / "opened/teams/ml")
     assert f"cd {home.root}" in said
     assert home.table.read_bytes() == ml.table.read_bytes()
-    assert home.tool("dvc", "status").stdout.strip().endswith("up to date.")
+    pointer = "data/raw/customers.csv.dvc"
+    assert home.tool("dvc", "status", pointer).stdout.strip().endswith("up to date.")
     readme = zipfile.ZipFile(path).read("README.md").decode()
     assert "bundle verify '../a bundle.zip'" in readme
     assert "cd ml/teams/ml\n../../../venv/bin/modelyard reproduce" in readme
