@@ -152,7 +152,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
 
 
 def _address(settings: Settings, name: str, variable: str) -> str:
-    """The shell's words for an environment's address: the service's variable, else the settings'."""
+    """An environment's address in the shell's words: the service's variable, else the setting."""
     known = settings.deploy.environments.get(name)
     url = known.url if known else None
     # Within double quotes, and within YAML, these signs mean themselves.
