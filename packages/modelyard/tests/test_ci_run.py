@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from modelyard import project
-from modelyard.ci import conditions, github, gitlab, running
+from modelyard.ci import clones, conditions, github, gitlab, running
 from modelyard.ci.pipeline import Setting
 from modelyard.ci.runs import latest
 from modelyard.errors import UsageError
-from modelyard.tools import git
+from modelyard.tools import dvc, git
 
 YAML = """\
 project: {name: churn}
@@ -204,6 +204,49 @@ def test_a_cancelled_run_keeps_its_logs_and_ends_with_130(tmp_path: Path) -> Non
     log = (here.root / "ci/logs" / done.id / "01-lint.log").read_text()
     assert "begun" in log
     assert "cancelled" in log
+
+
+def test_an_unexpected_error_fails_its_job_and_ends_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> list[str]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(clones, "collect", full)
+    here = a_project(tmp_path / "p")
+    with pytest.raises(OSError, match="No space"):
+        running.run(here)
+    done = latest(here)
+    assert done is not None
+    assert (done.state, done.exit_code) == ("failed", 1)
+    assert states(done) == {"lint": "success", "train": "failed", "smoke": "skipped"}
+    assert done.jobs[1].reason == "OSError: [Errno 28] No space left on device"
+    assert (here.root / "ci/logs/latest/junit.xml").is_file()
+
+
+def test_an_absolute_pattern_keeps_nothing(tmp_path: Path) -> None:
+    (tmp_path / "away").write_text("x")
+    text = GITLAB.replace("[out/*]", f"[{tmp_path}/*, {tmp_path}/away, out/*]")
+    done = running.run(a_project(tmp_path / "p", **{".gitlab-ci.yml": text}))
+    assert done.state == "success"
+    assert done.jobs[1].artifacts == ("out/model",)
+
+
+@pytest.mark.parametrize("name", ["a, b", "a #b", 'a "b"', "a 'b' \"c\", d"])
+def test_a_clone_finds_the_store_of_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    here = a_project(tmp_path / name, **{".gitignore": "/.dvc-store/\n"})
+    dvc.init(here.root)
+    dvc.remote_add_default(here.root)
+    git.commit(here.root, "chore: DVC", ["."])
+    (here.root / "a.txt").write_text("x")
+    dvc.add(here.root, here.root / "a.txt")
+    dvc.push(here.root)
+    git.commit(here.root, "data: a", ["a.txt.dvc"])
+    clone = tmp_path / "clone"
+    clones.make(here, clone, git.rev_parse(here.root, "HEAD"), "main")
+    assert dvc.remote_url(clone) == str(here.root / ".dvc-store")
+    subprocess.run(["dvc", "pull", "--quiet"], cwd=clone, check=True)
+    assert (clone / "a.txt").read_text() == "x"
 
 
 WORKFLOW = """\
