@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from modelyard import project
 from modelyard.ci import marks, proposal
 from modelyard.ci.comment import comment
 from modelyard.ci.proposal import MARKER
+from modelyard.cli.ci import command as ci_command
 from modelyard.errors import UsageError
 from modelyard.records import AuditLine, ChampionRecord, GateRecord, Interval, write_json
 from modelyard.tools import git
@@ -301,3 +303,16 @@ def test_a_rollbacks_report_names_the_champions(tmp_path: Path) -> None:
     assert verdict(tmp_path / "first", "release", CHAMPION, model="m3", start=None) == (
         "## churn: the gate **passed**, champion v2 (release: it answers \\[slowly\\])"
     )
+
+
+def test_a_report_is_made_against_the_protected_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git.init(tmp_path, "trunk")
+    (tmp_path / "modelyard.yaml").write_text(
+        "project: {name: churn}\ndata: {path: a.csv, target: y}\nci: {branch: trunk}\n"
+    )
+    git.commit(tmp_path, "Start", ["."])
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(ci_command, ["report", "--print"], catch_exceptions=False)
+    assert "of trunk</sub>" in done.output
