@@ -405,6 +405,54 @@ def test_adopt_below_the_repositorys_root(theirs: Path, table: Path) -> None:
     assert project.load(below).root == below
 
 
+def test_adopt_below_the_root_writes_no_pipeline_and_says_so(theirs: Path, table: Path) -> None:
+    below = theirs / "models/churn"
+    below.mkdir(parents=True)
+    report = make(below, table, adopt=True)
+    assert not [name for name in report.files if ".github" in name or "gitlab" in name]
+    assert project.load(below).settings.ci.services == ()
+    (note,) = (note for note in report.notes if "pipeline" in note)
+    assert note.startswith("No pipeline is written: GitHub and GitLab read them only")
+    assert "cd models/churn && make lint" in note
+    assert make(below, table, adopt=True).files == ()
+
+
+def test_adopt_below_the_root_with_services_that_are_told(theirs: Path, table: Path) -> None:
+    below = theirs / "models/churn"
+    below.mkdir(parents=True)
+    report = make(below, table, adopt=True, sections={"ci": {"services": ["gitlab"]}})
+    assert ".gitlab-ci.yml" in report.files
+    assert any("are read by no service" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("of_origin", "branch"), [(None, "master"), ("trunk", "trunk")])
+def test_adopt_protects_the_branch_that_there_is(
+    theirs: Path, table: Path, of_origin: str | None, branch: str
+) -> None:
+    call(theirs, "git", "branch", "--move", "master")
+    if of_origin:
+        ref = f"refs/remotes/origin/{of_origin}"
+        call(theirs, "git", "update-ref", ref, "HEAD")
+        call(theirs, "git", "symbolic-ref", "refs/remotes/origin/HEAD", ref)
+    report = make(theirs, table, adopt=True)
+    assert project.load(theirs).settings.ci.branch == branch
+    assert any(what == "ci.branch" and value == branch for what, value, _ in report.inferred)
+    workflow = yaml.safe_load((theirs / ".github/workflows/pipeline.yml").read_text())
+    assert workflow[True]["push"]["branches"] == [branch]  # to YAML, `on` is true
+    git.switch(theirs, "feat/x", create=True)
+    assert make(theirs, table, adopt=True).files == ()
+
+
+def test_adopt_takes_a_table_beside_the_repository(
+    theirs: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (theirs.parent / "t.csv").write_bytes(table.read_bytes())
+    monkeypatch.chdir(theirs)
+    make(Path(), Path("../t.csv"), adopt=True)
+    assert project.load(theirs).settings.data.path == "data/raw/t.csv"
+    assert (theirs / "data/raw/t.csv").read_bytes() == table.read_bytes()
+
+
 def test_adopt_that_fails_puts_everything_back(theirs: Path, table: Path) -> None:
     hook = theirs / ".git/hooks/pre-commit"
     hook.parent.mkdir(exist_ok=True)

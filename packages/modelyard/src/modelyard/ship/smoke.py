@@ -51,7 +51,8 @@ def smoke(served: Served, address: str | None = None, *, timeout: float = 30.0) 
                 if address
                 else "The address is empty.",
                 why="It begins with http:// or https://. In a pipeline it is a variable of the "
-                "environment, such as STAGING_URL, which may not be set yet.",
+                "repository (not of an environment), such as STAGING_URL, else "
+                "deploy.environments.staging.url; neither may be set yet.",
                 next_step="modelyard smoke https://HOST, or without an address: modelyard smoke",
             )
         return _compare(served.package, address.rstrip("/"), timeout)

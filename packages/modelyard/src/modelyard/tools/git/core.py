@@ -161,6 +161,14 @@ def branch(folder: Path) -> str | None:
     return found.stdout.decode().strip() if found.returncode == 0 else None
 
 
+def origin_branch(folder: Path) -> str | None:
+    """The branch that `origin` has checked out, as this clone knows it, or None."""
+    found = _call(
+        folder, ["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"], check=False
+    )
+    return found.stdout.decode().strip().removeprefix("origin/") or None
+
+
 def rev_parse(folder: Path, rev: str) -> str:
     """The full name of a commit. Raises ToolFailed where there is none."""
     text = _call(folder, ["rev-parse", "--verify", f"{rev}^{{commit}}"]).stdout
