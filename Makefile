@@ -22,7 +22,7 @@ setup: $(VENV)/.stamp ## create the environment from the lock file
 $(VENV)/.stamp: requirements.lock requirements-uv.lock packages/modelyard/pyproject.toml packages/modelyard-serve/pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "modelyard needs Python 3.11 or newer with its venv module (Debian: apt-get install python3-venv)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing from requirements.lock ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@$(BIN)/uv pip sync --quiet $(COMPILED) --python $(BIN)/python --require-hashes requirements.lock requirements-uv.lock
