@@ -43,6 +43,7 @@ from modelyard.tools.git.core import (
 from modelyard.tools.git.merging import (
     DRIVERS,
     clone,
+    drop_locks,
     install_drivers,
     is_merging,
     merge_base,
@@ -70,6 +71,7 @@ __all__ = [
     "clone_whole",
     "commit",
     "diff_patch",
+    "drop_locks",
     "has_identity",
     "head",
     "history",
