@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.resources import as_file
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 
 from modelyard import project
 from modelyard.render import ci, files, messages, reference
+from modelyard.render.chart import chart_files
 from modelyard.render.engine import inline
 from modelyard.render.locks import requirements_lock
 from modelyard.render.pipeline import StageSpec, dvc_yaml
@@ -422,3 +426,12 @@ def test_gitlabs_branch_is_never_open(
     done = subprocess.run(["sh", script], env=environ | {"FAIL": fail}, capture_output=True)
     assert [path.name for path in place.iterdir()] == left
     assert (done.returncode == 0) == (left == ["main"] and not fail)
+
+
+def test_the_chart_has_no_bytecode() -> None:
+    """pip compiles what it installs, also the script that the chart's test pod runs."""
+    with as_file(resources("modelyard.render") / "templates") as folder:
+        assert compileall.compile_dir(folder, quiet=1)
+    made = chart_files("churn")
+    assert "files/golden.py" in made
+    assert [path for path in made if "__pycache__" in path] == []

@@ -72,8 +72,11 @@ def _quoted(text: str) -> str:
 
 
 def _walk(root: Traversable, before: str = "") -> list[str]:
+    """Paths of the files below `root`, without the bytecode that an installation leaves there."""
     found = []
     for entry in root.iterdir():
+        if entry.name == "__pycache__":
+            continue
         path = f"{before}{entry.name}"
         found += _walk(entry, f"{path}/") if entry.is_dir() else [path]
     return found
