@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo-project
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' packages/modelyard/pyproject.toml)
+# Where Python is told not to write its bytecode, each command would compile all that it imports anew.
+COMPILED = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 CI_NPM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelyard-ci/npm
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
@@ -20,12 +22,13 @@ setup: $(VENV)/.stamp ## create the environment from the lock file
 $(VENV)/.stamp: requirements.lock requirements-uv.lock packages/modelyard/pyproject.toml packages/modelyard-serve/pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "modelyard needs Python 3.11 or newer with its venv module (Debian: apt-get install python3-venv)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing from requirements.lock ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock requirements-uv.lock
+	@$(BIN)/uv pip sync --quiet $(COMPILED) --python $(BIN)/python --require-hashes requirements.lock requirements-uv.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline \
 	  -e packages/modelyard-serve -e packages/modelyard
+	@$(if $(COMPILED),$(BIN)/python -m compileall -q packages/*/src)
 	@touch $@
 
 run: setup ## build the demonstration project in ./demo-project, with report, summary, card and bundle

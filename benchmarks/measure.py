@@ -46,9 +46,17 @@ class Spent:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment with our programs first on the PATH, and nothing sent home."""
+    """This process's environment with our programs first on the PATH, and nothing sent home.
+
+    Every side writes its bytecode, as Python does unless it is told otherwise: the round that does
+    not count leaves it there.
+    """
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
-    return {**os.environ, **QUIET, "PATH": path}
+    return {**_inherited(), **QUIET, "PATH": path}
+
+
+def _inherited() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run(command: Sequence[str], cwd: Path | None = None) -> Spent:

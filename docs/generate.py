@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 
 import click
@@ -75,8 +76,17 @@ def _help(command: click.Command, parent: click.Context, name: str) -> str:
     return command.get_help(context)
 
 
+def _plain(body: object) -> object:
+    """Docstrings without their indentation, which Python 3.13 takes away by itself."""
+    if isinstance(body, dict):
+        return {key: _plain(value) for key, value in body.items()}
+    if isinstance(body, list):
+        return [_plain(value) for value in body]
+    return cleandoc(body) if isinstance(body, str) and "\n" in body else body
+
+
 def _json(body: object) -> str:
-    return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_plain(body), indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> int:

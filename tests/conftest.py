@@ -31,6 +31,7 @@ LONGEST = (
     "test_deploy_local.py",
     "test_deploy_ecs.py",
     "test_journey_ci.py",
+    "test_journey_podman.py",
 )
 """Files that take minutes: begun first, so that no worker waits for the other at the end."""
 

@@ -8,6 +8,7 @@ requirements.lock; what the tests need is installed beside.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -58,7 +59,9 @@ def environment(folder: Path) -> Path:
 def install(python: Path, *packages: str) -> None:
     """Install into the environment of `python`, in the versions of the lock."""
     constraints = python.parents[1] / "constraints.txt"
-    run(UV, "pip", "install", "--quiet", "--python", python, "-c", constraints, *packages)
+    written = not os.environ.get("PYTHONDONTWRITEBYTECODE")
+    compiled = [] if written else ["--compile-bytecode"]  # else each server started compiles anew
+    run(UV, "pip", "install", "-q", *compiled, "--python", python, "-c", constraints, *packages)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_lint_and_package(helm: Path, chart: Path, tmp_path: Path) -> None:
     for values in ("values-staging.yaml", "values-production.yaml", "everything.yaml"):
         run(helm, "lint", "--strict", chart, *IMAGE, "-f", chart / values)
     run(helm, "package", chart, "-d", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.2.0.tgz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.3.0.tgz"]
 
 
 @pytest.mark.parametrize("version", ["1.25", "1.31", "1.37"])
@@ -107,6 +107,8 @@ def test_schemas_of_three_versions(
         ("image.digest=sha256:12", "digest"),
         ("service.type=Loadbalancer", "type"),
         ("server.port=80", "port"),
+        ("server.hostPort=70000", "hostPort"),
+        ("probes.enabled=sometimes", "enabled"),
     ],
 )
 def test_the_schema_catches_a_slip(values: str, said: str, helm: Path, chart: Path) -> None:
@@ -180,6 +182,23 @@ def test_what_every_pod_must_have(helm: Path, chart: Path) -> None:
             labels = entry["spec"]["template"]["metadata"]["labels"]
             assert all(f"app.kubernetes.io/{name}" in labels for name in RECOMMENDED)
             assert "checksum/config" in entry["spec"]["template"]["metadata"]["annotations"]
+
+
+def test_what_podman_kube_play_wants(helm: Path, chart: Path) -> None:
+    def server(*more: str) -> dict[str, Any]:
+        found = manifests(helm, chart, *more)
+        pod = next(e for e in found if e["kind"] == "Deployment")["spec"]["template"]["spec"]
+        container: dict[str, Any] = pod["containers"][0]
+        return container
+
+    cluster = server()
+    local = server("--set", "server.hostPort=8081,probes.enabled=false")
+    port = {"name": "http", "containerPort": 8080, "protocol": "TCP"}
+    assert cluster.pop("ports") == [port]
+    assert local.pop("ports") == [{**port, "hostPort": 8081, "hostIP": "127.0.0.1"}]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert cluster.pop(probe)
+    assert local == cluster
 
 
 def test_the_grace_period_covers_the_drain(helm: Path, chart: Path) -> None:

@@ -87,6 +87,33 @@ def test_a_bundle_does_not_write_through_a_link(project: Any, tmp_path: Path) ->
     assert not (tmp_path / "opened").exists()
 
 
+def test_a_project_in_a_folder_of_a_repository_comes_back_there(
+    folder: Any, tables: Path, tmp_path: Path
+) -> None:
+    folder.git("init", "-b", "main")
+    ml = type(folder)(folder.root / "teams/ml")
+    ml.root.mkdir(parents=True)
+    ml.cli("init", "--adopt", "--data", tables / "customers.csv", "--target", "churn")
+    path = tmp_path / "a bundle.zip"
+    ml.cli("bundle", "-o", path)
+    said = ml.cli("bundle", "open", path, tmp_path / "opened").stdout
+    home = type(folder)(tmp_path / "opened/teams/ml")
+    assert f"cd {home.root}" in said
+    assert home.table.read_bytes() == ml.table.read_bytes()
+    pointer = "data/raw/customers.csv.dvc"
+    assert home.tool("dvc", "status", pointer).stdout.strip().endswith("up to date.")
+    readme = zipfile.ZipFile(path).read("README.md").decode()
+    assert "bundle verify '../a bundle.zip'" in readme
+    assert "cd ml/teams/ml\n../../../venv/bin/modelyard reproduce" in readme
+
+
+def test_a_shallow_clone_is_not_bundled(project: Any, tmp_path: Path) -> None:
+    project.git("clone", "--quiet", "--depth", "1", f"file://{project.root}", tmp_path / "shallow")
+    clone = type(project)(tmp_path / "shallow")
+    said = clone.cli("bundle", code=2).stderr
+    assert "git fetch --unshallow" in said
+
+
 def test_a_damaged_bundle_is_refused(project: Any, tmp_path: Path) -> None:
     path = tmp_path / "churn.zip"
     project.cli("bundle", "-o", path, "--data", "current")

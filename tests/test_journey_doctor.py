@@ -26,6 +26,14 @@ def test_a_healthy_project(project: Any) -> None:
     assert len(said.splitlines()) >= 10
 
 
+def test_a_store_of_another_name_is_looked_at_too(project: Any) -> None:
+    settings = project.root / "modelyard.yaml"
+    settings.write_text(settings.read_text().replace("sqlite:///mlflow.db", "sqlite:///runs.db"))
+    assert "mlflow" not in examined(project, 0)
+    (project.root / "runs.db").write_text("this is no database, however long it may be " * 40)
+    assert "runs.db" in examined(project, 1)["mlflow"]["message"]
+
+
 def test_the_table_is_missing(project: Any) -> None:
     content = project.table.read_bytes()
     project.table.unlink()

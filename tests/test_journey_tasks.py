@@ -58,6 +58,8 @@ def rents(path: Path) -> Path:
                 "district": district if number % 23 else "",
                 "balcony": dice.choice(("yes", "no")),
                 "listed": f"2024-{1 + number % 12:02d}-{1 + number % 28:02d}",
+                "s1": number % 7,  # as train calls scores
+                "count": "xyz"[number % 3],  # as polars calls counts
                 "rent": f"{rent:.2f}",
             }
         )
@@ -106,12 +108,13 @@ def test_a_number(folder: Any) -> None:
     # Smaller is better: the best run is the first.
     assert project.json("runs")[0]["champion"]
 
+    others = {"s1": "3", "count": "y"}
     unlabelled = write(
         folder.root / "new.csv",
         [
-            {"size": "50", "district": "A", "balcony": "no", "listed": "2024-05-05"},
-            {"size": "100", "district": "A", "balcony": "no", "listed": "2024-05-05"},
-            {"size": "", "district": "Z", "balcony": "", "listed": ""},
+            {"size": "50", "district": "A", "balcony": "no", "listed": "2024-05-05", **others},
+            {"size": "100", "district": "A", "balcony": "no", "listed": "2024-05-05", **others},
+            {"size": "", "district": "Z", "balcony": "", "listed": "", **others},
         ],
     )
     project.cli("predict", unlabelled, "-o", folder.root / "scored.csv")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import flights
-from servers import ENVIRONMENTS, PEERS, QUIET
+from servers import ENVIRONMENTS, PEERS, inherited
 
 UV = Path(sys.executable).with_name("uv")
 SERVE = flights.ROOT / "packages/modelyard-serve"
@@ -77,9 +76,7 @@ def _uv(*words: str) -> None:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(
-        command, env={**os.environ, **QUIET}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=inherited(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 

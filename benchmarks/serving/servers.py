@@ -52,6 +52,11 @@ class Server:
         return ENVIRONMENTS / self.packed
 
 
+def inherited() -> dict[str, str]:
+    """This process's environment; every side writes its bytecode, as Python does by itself."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | QUIET
+
+
 class Running:
     """A server that was started; `cold` is the time from its start to its first good answer, s."""
 
@@ -70,7 +75,7 @@ class Running:
             self.process = subprocess.Popen(
                 server.command(bins, self.port),
                 cwd=PEERS,
-                env={**os.environ, **QUIET, **more, "PATH": path},
+                env={**inherited(), **more, "PATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

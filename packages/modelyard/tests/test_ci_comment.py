@@ -10,13 +10,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
-from modelyard.ci import marks
+from modelyard import project
+from modelyard.ci import marks, proposal
 from modelyard.ci.comment import comment
 from modelyard.ci.proposal import MARKER
+from modelyard.cli.ci import command as ci_command
 from modelyard.errors import UsageError
-from modelyard.records import Interval
+from modelyard.records import AuditLine, ChampionRecord, GateRecord, Interval, write_json
+from modelyard.tools import git
 
 
 class Service:
@@ -228,3 +233,86 @@ def test_intervals_are_drawn_on_one_scale_for_each_metric() -> None:
     assert f1_now.count("●") == 1
     nothing = {"f1": Interval(value=float("nan"), low=0, high=1)}
     assert list(marks.intervals(("f1",), nothing, {})) == []
+
+
+CHAMPION = ChampionRecord(
+    model="churn",
+    version="2",
+    package_digest="two",
+    model_digest="m2",
+    run_id="",
+    data_version="data/v1",
+    data_md5="",
+    commit="",
+    metric="roc_auc",
+    value=0.8,
+    since="",
+)
+
+
+def verdict(
+    root: Path, action: str, to: ChampionRecord, *, model: str = "m2", start: str | None = "2"
+) -> str:
+    """The heading of the report of a branch on which the champion moved to `to`."""
+    root.mkdir()
+    git.init(root)
+    (root / "modelyard.yaml").write_text("project: {name: churn}\ndata: {path: a.csv, target: y}\n")
+    here = project.load(root)
+    gate = GateRecord(
+        passed=True,
+        candidate_digest="",
+        model_digest="m2",
+        champion_digest=None,
+        metric="roc_auc",
+        checks=(),
+    )
+    write_json(here.record("gate"), gate)
+    if start:
+        write_json(here.record("champion"), CHAMPION)
+    git.commit(root, "Start", ["."])
+    git.switch(root, "feat/x", create=True)
+    line = AuditLine(
+        action=action,  # type: ignore[arg-type]
+        who="Ada",
+        when="",
+        why="it answers [slowly]",
+        model="churn",
+        from_version=start,
+        to_version=to.version,
+        package_digest=to.package_digest,
+        run_id="",
+    )
+    if to != CHAMPION or not start:
+        here.audit.write_bytes(msgspec.json.encode(line) + b"\n")
+    write_json(here.record("champion"), to)
+    write_json(here.record("gate"), msgspec.structs.replace(gate, model_digest=model))
+    text = proposal.report(here, proposal.find_base(here, "main"), [])
+    return text.splitlines()[1]
+
+
+def test_a_rollbacks_report_names_the_champions(tmp_path: Path) -> None:
+    one = msgspec.structs.replace(CHAMPION, version="1", package_digest="one")
+    three = msgspec.structs.replace(CHAMPION, version="3", package_digest="three")
+    assert verdict(tmp_path / "back", "rollback", one) == (
+        "## churn: champion v2 → v1 (rollback: it answers \\[slowly\\])"
+    )
+    assert verdict(tmp_path / "on", "release", three, model="m3") == (
+        "## churn: the gate **passed**, champion v2 → v3 (release: it answers \\[slowly\\])"
+    )
+    assert verdict(tmp_path / "same", "release", CHAMPION) == "## churn: the model is unchanged"
+    assert verdict(tmp_path / "first", "release", CHAMPION, model="m3", start=None) == (
+        "## churn: the gate **passed**, champion v2 (release: it answers \\[slowly\\])"
+    )
+
+
+def test_a_report_is_made_against_the_protected_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git.init(tmp_path, "trunk")
+    (tmp_path / "modelyard.yaml").write_text(
+        "project: {name: churn}\ndata: {path: a.csv, target: y}\nci: {branch: trunk}\n"
+    )
+    git.commit(tmp_path, "Start", ["."])
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(ci_command, ["report", "--print"], catch_exceptions=False)
+    assert "of trunk</sub>" in done.output

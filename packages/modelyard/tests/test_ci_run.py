@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from modelyard import project
-from modelyard.ci import conditions, github, gitlab, running
+from modelyard.ci import clones, conditions, github, gitlab, running
 from modelyard.ci.pipeline import Setting
 from modelyard.ci.runs import latest
 from modelyard.errors import UsageError
-from modelyard.tools import git
+from modelyard.render import ci as rendering
+from modelyard.tools import dvc, git
 
 YAML = """\
 project: {name: churn}
@@ -206,6 +207,49 @@ def test_a_cancelled_run_keeps_its_logs_and_ends_with_130(tmp_path: Path) -> Non
     assert "cancelled" in log
 
 
+def test_an_unexpected_error_fails_its_job_and_ends_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> list[str]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(clones, "collect", full)
+    here = a_project(tmp_path / "p")
+    with pytest.raises(OSError, match="No space"):
+        running.run(here)
+    done = latest(here)
+    assert done is not None
+    assert (done.state, done.exit_code) == ("failed", 1)
+    assert states(done) == {"lint": "success", "train": "failed", "smoke": "skipped"}
+    assert done.jobs[1].reason == "OSError: [Errno 28] No space left on device"
+    assert (here.root / "ci/logs/latest/junit.xml").is_file()
+
+
+def test_an_absolute_pattern_keeps_nothing(tmp_path: Path) -> None:
+    (tmp_path / "away").write_text("x")
+    text = GITLAB.replace("[out/*]", f"[{tmp_path}/*, {tmp_path}/away, out/*]")
+    done = running.run(a_project(tmp_path / "p", **{".gitlab-ci.yml": text}))
+    assert done.state == "success"
+    assert done.jobs[1].artifacts == ("out/model",)
+
+
+@pytest.mark.parametrize("name", ["a, b", "a 'b' #\"c\""])
+def test_a_clone_finds_the_store_of_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    here = a_project(tmp_path / name, **{".gitignore": "/.dvc-store/\n"})
+    dvc.init(here.root)
+    dvc.remote_add_default(here.root)
+    git.commit(here.root, "chore: DVC", ["."])
+    (here.root / "a.txt").write_text("x")
+    dvc.add(here.root, here.root / "a.txt")
+    dvc.push(here.root)
+    git.commit(here.root, "data: a", ["a.txt.dvc"])
+    clone = tmp_path / "clone"
+    clones.make(here, clone, git.rev_parse(here.root, "HEAD"), "main")
+    assert dvc.remote_url(clone) == str(here.root / ".dvc-store")
+    subprocess.run(["dvc", "pull", "--quiet"], cwd=clone, check=True)
+    assert (clone / "a.txt").read_text() == "x"
+
+
 WORKFLOW = """\
 name: pipeline
 on: {push: {branches: [main]}, pull_request: }
@@ -318,6 +362,19 @@ two: {stage: a, script: [x], rules: [{if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANC
         ("a: {script: [x], stage: zzz}", "there is no stage 'zzz'"),
         ("a: {script: [x], parallel: 3}", "`parallel` is not understood"),
         ("a: {script: [x], extends: .b}", ".b is extended, and is no job"),
+        ("a: {script: [x], rules: [{changes: [x]}]}", "a: `rules:changes` is not understood"),
+        ("workflow: {rules: [{exists: [x]}]}\na: {script: [x]}", "workflow: `rules:exists` is not"),
+        ("a: {script: [x], when: delayed}", "`when: delayed` is not understood"),
+        ("a: {script: [x], needs: [b]}", "a needs b, which there is not"),
+        ("a: {script: [x], needs: [{pipeline: p}]}", "a: `needs:pipeline` is not understood"),
+        (
+            "a: {script: [x], needs: [b]}\nb: {script: [x], rules: [{if: $NO}]}",
+            "a needs b, which this event leaves out: GitLab makes no such pipeline",
+        ),
+        (
+            "a: {stage: build, script: [x], needs: [b]}\nb: {script: [x]}",
+            "a needs b, which is of a later stage",
+        ),
     ],
 )
 def test_a_pipeline_that_cannot_be_run_here_is_refused(text: str, said: str) -> None:
@@ -325,7 +382,102 @@ def test_a_pipeline_that_cannot_be_run_here_is_refused(text: str, said: str) -> 
         gitlab.parse("f", text, setting())
 
 
-def test_a_workflow_that_cannot_be_run_here_is_refused(tmp_path: Path) -> None:
-    text = "on: push\njobs: {a: {strategy: {matrix: {x: [1]}}, steps: []}}"
-    with pytest.raises(UsageError, match="`strategy` is not understood"):
-        github.parse("f", text, setting(), tmp_path)
+def test_an_optional_need_that_is_left_out_is_none() -> None:
+    text = """\
+a: {script: [x], needs: [{job: b, optional: true}, c]}
+b: {script: [x], rules: [{if: $NO}]}
+c: {script: [x]}
+"""
+    jobs = {job.name: job.needs for job in gitlab.parse("f", text, setting()).jobs}
+    assert jobs == {"c": None, "a": ("c",)}
+
+
+def a_job(**more: object) -> dict[str, object]:
+    return {"jobs": {"a": {"runs-on": "x", "steps": [{"run": "true"}], **more}}, "on": "push"}
+
+
+def a_step(**more: object) -> dict[str, object]:
+    return a_job(steps=[{"run": "true", **more}])
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        (a_job(strategy={"matrix": {"x": [1]}}), "a: `strategy` is not understood"),
+        (a_job(defaults={"run": {"working-directory": "x"}}), "a: `defaults` is not understood"),
+        (a_job() | {"defaults": {"run": {"shell": "sh"}}}, "`defaults` is not understood"),
+        (a_step(**{"working-directory": "x"}), "true: `working-directory` is not understood"),
+        (a_step(shell="python"), "true: `shell` is not understood"),
+        (a_step(**{"continue-on-error": True}), "`continue-on-error` is not understood"),
+        (a_job() | {"on": {"push": {"paths": ["x"]}}}, r"`on\.push\.paths` is not understood"),
+        (a_job() | {"on": {"push": {"branches": ["m*"]}}}, r"the pattern 'm\*' in `on\.push`"),
+        (a_job(needs="b"), "a needs b, and there is no such job"),
+    ],
+)
+def test_a_workflow_that_cannot_be_run_here_is_refused(
+    tmp_path: Path, tree: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        github.parse("f", json.dumps(tree), setting(), tmp_path)
+
+
+def test_what_a_workflow_says_without_effect_is_passed_over(tmp_path: Path) -> None:
+    tree = a_step(shell="bash", **{"continue-on-error": False})
+    tree |= {"on": {"push": None, "pull_request": {"paths": ["x"]}}}
+    assert len(github.parse("f", json.dumps(tree), setting(), tmp_path).jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "jobs"), [("main", ["a"]), ("release", [])], ids=["into main", "into another"]
+)
+def test_a_proposed_change_is_asked_by_where_it_goes(
+    tmp_path: Path, base: str, jobs: list[str]
+) -> None:
+    text = json.dumps(a_job() | {"on": {"pull_request": {"branches": [base]}}})
+    made = github.parse("f", text, setting("change", "feat/x"), tmp_path)
+    assert [job.name for job in made.jobs] == jobs
+
+
+def test_a_job_that_needs_one_left_out_is_left_out_too(tmp_path: Path) -> None:
+    text = """\
+on: push
+jobs:
+  lint: {steps: [{run: x}]}
+  report: {if: "github.event_name == 'pull_request'", needs: lint, steps: [{run: x}]}
+  post: {needs: [lint, report], steps: [{run: x}]}
+  deploy: {needs: post, steps: [{run: x}]}
+  tidy: {if: always(), needs: post, steps: [{run: x}]}
+"""
+    made = github.parse("f", text, setting(), tmp_path)
+    assert [job.name for job in made.jobs] == ["lint", "tidy"]
+    made = github.parse("f", text, setting("change", "feat/x"), tmp_path)
+    assert len(made.jobs) == 0, "a change starts nothing here"
+    both = text.replace("on: push", "on: [push, pull_request]")
+    made = github.parse("f", both, setting("change", "feat/x"), tmp_path)
+    assert len(made.jobs) == 5
+
+
+@pytest.mark.parametrize("event", ["push", "change", "schedule"])
+def test_the_generated_pipelines_are_understood(tmp_path: Path, event: str) -> None:
+    sections = {
+        "project": {"name": "churn"},
+        "data": {"path": "a.csv", "target": "y"},
+        "ci": {"environments": ["staging", "production"], "login": "gcp", "incoming": "new.csv"},
+    }
+    texts = rendering.texts(project.settings_from(sections, "test"))
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    file, branch = ".github/workflows/pipeline.yml", "feat/x" if event == "change" else "main"
+    hub = github.parse(file, texts[file], setting(event, branch), tmp_path)
+    lab = gitlab.parse("f", texts[".gitlab-ci.yml"], setting(event, branch))
+    names = [job.name for job in lab.jobs]
+    if event == "schedule":
+        assert names == ["nightly-drift", "nightly-retrain"]
+        assert [job.name for job in hub.jobs] == []
+        return
+    assert names == [job.name for job in hub.jobs]
+    deploys = ["deploy-staging", "smoke-staging", "deploy-production", "smoke-production"]
+    assert names[-4:] == (
+        deploys if event == "push" else ["data", "train", "report", "image-build"]
+    )

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.errors import DataInvalid
+from modelyard.settings import DataSection
 from modelyard.tables.diff import diff
+from modelyard.tables.schema import apply, infer
 
 
 def table(rows: int, seed: int = 0) -> pl.DataFrame:
@@ -135,6 +137,19 @@ def test_balance_and_shifts() -> None:
     assert found.shifts[0].verdict == "strong"
     prices = old.select(price=pl.col("x"))
     assert diff(prices, prices, target="price").balance_after == {"mean": 499.5}
+
+
+def test_ids_beyond_what_decimals_hold() -> None:
+    """Snowflakes: by way of float64 hundreds of them would be one."""
+    old = pl.DataFrame(
+        {"id": [2**60 + n for n in range(300)], "x": list(range(300)), "y": ["a", "b"] * 150}
+    )
+    new = old.with_columns(pl.when(pl.col("x") == 7).then(-1).otherwise("x").alias("x"))
+    schema = infer(old, DataSection(path="t.csv", target="y", id="id"))[1]
+    typed = [apply(frame, schema) for frame in (old, new)]
+    assert typed[0]["id"].to_list() == old["id"].to_list()
+    found = diff(typed[0], typed[1], id_column="id", target="y")
+    assert (found.changed, found.added, found.removed) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("id_column", ["nr", None])

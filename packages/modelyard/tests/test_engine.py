@@ -106,3 +106,8 @@ def test_words_of_the_engine(words: str, what: str) -> None:
     assert what in error.what
     assert words in error.why
     assert error.next_step
+
+
+def test_the_next_step_is_of_the_engine_that_spoke() -> None:
+    words = b"Error: creating container storage: that name is already in use\n"
+    assert translated("podman", "create", words).next_step.startswith("podman ps -a ; podman rm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from modelyard.errors import ModelyardError
 from modelyard.models import importance
 from modelyard.project import Project, settings_from
 from modelyard.records import Column, EvaluateRecord, Schema, StudyRecord, read_json, write_json
-from modelyard.stages.evaluate import CSV_NAMES, evaluate
+from modelyard.stages.evaluate import CSV_NAMES, _spelled, evaluate
 
 ROWS = 900
 NAMES = np.array(["amount", "when", "plan", "vip", "noise"])
@@ -192,6 +193,18 @@ def test_slices_show_the_planted_weakness_beside_the_baseline(tmp_path: Path) ->
     assert found["plan", "gold"].value < 0.6 < 0.75 < found["plan", "basic"].value
     assert found["plan", "gold"].baseline == 0.5
     assert sum(entry.rows for entry in record.slices if entry.column == "plan") == ROWS
+
+
+def test_one_long_text_among_the_levels_takes_no_memory_for_each_row() -> None:
+    series = pl.Series("plan", ["x" * 20_000, None, *["basic"] * 1998])
+    tracemalloc.start()
+    try:
+        levels = _spelled(series, Column(name="plan", kind="category"))
+        assert int((levels == "basic").sum()) == 1998
+        assert int((levels == "(missing)").sum()) == 1
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_plots_are_csv_with_a_header_that_dvc_s_templates_take(tmp_path: Path) -> None:

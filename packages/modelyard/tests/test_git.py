@@ -161,6 +161,17 @@ def test_merge_conflict_is_taken_back(repo: Path) -> None:
     assert git.changed_files(repo) == []
 
 
+def test_credentials_never_go_into_a_patch(repo: Path) -> None:
+    (repo / "deep").mkdir()
+    for name in (".env", "gha-creds-1a2b.json", "deep/.env.production", "deep/server.key"):
+        (repo / name).write_text("API_KEY=sekret123\n")
+    (repo / "notes.txt").write_text("plain\n")
+    patch = git.diff_patch(repo)
+    assert b"notes.txt" in patch
+    assert b"sekret123" not in patch
+    assert b".env" not in patch
+
+
 @pytest.mark.parametrize("with_commit", [True, False])
 def test_patch_recreates_a_dirty_tree(repo: Path, tmp_path: Path, with_commit: bool) -> None:
     if not with_commit:

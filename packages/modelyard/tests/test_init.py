@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from modelyard import line, project
+from modelyard.cli.init import command as init_command
 from modelyard.errors import DataInvalid, ModelyardError, ToolFailed, UsageError
 from modelyard.scaffold.init import init
 from modelyard.scaffold.report import InitReport
@@ -224,6 +228,59 @@ def test_the_next_command_is_one_of_init(
     assert not new.exists()
 
 
+ODD_ENDS = {
+    "rare-numbers": [i % 14 for i in range(98)] + [14, 15],
+    "many-numbers": [i % 7 for i in range(100)],
+    "rare-texts": ["abc"[i % 3] for i in range(99)] + ["d"],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "infinite", "options", "takes"),
+    [
+        ("rare-numbers", [], [], ["data.task=regression"]),
+        ("many-numbers", ["z"], [], ['data.exclude=["z"]']),
+        (
+            "rare-numbers",
+            ["z", "it's"],
+            ['data.exclude=["b"]', "split.test=0.25", "tune.trials=3", "project.name=yes-no"],
+            ["data.task=regression", 'data.exclude=["b", "z", "it\'s"]'],
+        ),
+        ("rare-texts", [], [], []),
+    ],
+)
+def test_the_command_that_is_advised_works(
+    tmp_path: Path, kind: str, infinite: list[str], options: list[str], takes: list[str]
+) -> None:
+    """Each of the advised commands mends one thing and keeps what was said before."""
+    columns = {"a": [i * 7 % 13 for i in range(100)], "b": [i % 5 for i in range(100)]}
+    columns |= {name: ["inf", *range(99)] for name in infinite} | {"y": ODD_ENDS[kind]}
+    source = tmp_path / "t.csv"
+    rows = zip(*columns.values(), strict=True)
+    source.write_text("\n".join(",".join(map(str, row)) for row in [tuple(columns), *rows]))
+    words = ["init", str(tmp_path / "new"), "--data", str(source), "--target", "y"]
+    words += [word for option in options for word in ("-S", option)]
+    followed = []
+    while (
+        error := CliRunner().invoke(init_command, [*words[1:], "--dry-run"]).exception
+    ) is not None:
+        assert isinstance(error, DataInvalid)
+        if "modelyard init" not in error.next_step:
+            break
+        before = options_of(words)
+        words = shlex.split(error.next_step[error.next_step.index("modelyard init") :])[1:]
+        followed += [option for option in options_of(words) if option not in before]
+        assert len(followed) <= len(takes), error
+        left_out = {option.partition("=")[0] for option in before}
+        assert left_out <= {option.partition("=")[0] for option in options_of(words)}
+    assert followed == takes
+    assert (error is not None) == (kind == "rare-texts"), error
+
+
+def options_of(words: list[str]) -> list[str]:
+    return [word for flag, word in pairwise(words) if flag == "-S"]
+
+
 def test_adopt_names_the_nearest_target_too(table: Path, tmp_path: Path) -> None:
     git.init(tmp_path)
     with pytest.raises(DataInvalid) as caught:
@@ -346,6 +403,54 @@ def test_adopt_below_the_repositorys_root(theirs: Path, table: Path) -> None:
     assert git.changed_files(theirs) == ["code.py"]
     assert git.show(below, "data/v1:data/raw/customers.csv.dvc") is not None
     assert project.load(below).root == below
+
+
+def test_adopt_below_the_root_writes_no_pipeline_and_says_so(theirs: Path, table: Path) -> None:
+    below = theirs / "models/churn"
+    below.mkdir(parents=True)
+    report = make(below, table, adopt=True)
+    assert not [name for name in report.files if ".github" in name or "gitlab" in name]
+    assert project.load(below).settings.ci.services == ()
+    (note,) = (note for note in report.notes if "pipeline" in note)
+    assert note.startswith("No pipeline is written: GitHub and GitLab read them only")
+    assert "cd models/churn && make lint" in note
+    assert make(below, table, adopt=True).files == ()
+
+
+def test_adopt_below_the_root_with_services_that_are_told(theirs: Path, table: Path) -> None:
+    below = theirs / "models/churn"
+    below.mkdir(parents=True)
+    report = make(below, table, adopt=True, sections={"ci": {"services": ["gitlab"]}})
+    assert ".gitlab-ci.yml" in report.files
+    assert any("are read by no service" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("of_origin", "branch"), [(None, "master"), ("trunk", "trunk")])
+def test_adopt_protects_the_branch_that_there_is(
+    theirs: Path, table: Path, of_origin: str | None, branch: str
+) -> None:
+    call(theirs, "git", "branch", "--move", "master")
+    if of_origin:
+        ref = f"refs/remotes/origin/{of_origin}"
+        call(theirs, "git", "update-ref", ref, "HEAD")
+        call(theirs, "git", "symbolic-ref", "refs/remotes/origin/HEAD", ref)
+    report = make(theirs, table, adopt=True)
+    assert project.load(theirs).settings.ci.branch == branch
+    assert any(what == "ci.branch" and value == branch for what, value, _ in report.inferred)
+    workflow = yaml.safe_load((theirs / ".github/workflows/pipeline.yml").read_text())
+    assert workflow[True]["push"]["branches"] == [branch]  # to YAML, `on` is true
+    git.switch(theirs, "feat/x", create=True)
+    assert make(theirs, table, adopt=True).files == ()
+
+
+def test_adopt_takes_a_table_beside_the_repository(
+    theirs: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (theirs.parent / "t.csv").write_bytes(table.read_bytes())
+    monkeypatch.chdir(theirs)
+    make(Path(), Path("../t.csv"), adopt=True)
+    assert project.load(theirs).settings.data.path == "data/raw/t.csv"
+    assert (theirs / "data/raw/t.csv").read_bytes() == table.read_bytes()
 
 
 def test_adopt_that_fails_puts_everything_back(theirs: Path, table: Path) -> None:

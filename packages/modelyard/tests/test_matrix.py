@@ -107,6 +107,13 @@ def test_rare_levels_become_unknown_where_there_are_many() -> None:
     assert build([feature], pl.DataFrame({"c": ["once", "c3"]}))[0, 0] == 0
 
 
+@pytest.mark.parametrize("name", ["count", "rows", "level", "len", "literal", "index", ""])
+def test_a_category_column_may_have_any_name(name: str) -> None:
+    schema = Schema(task="regression", target="y", columns=(Column(name=name, kind="category"),))
+    (feature,) = signature(schema, pl.DataFrame({name: ["b", "a", "b", None, "c", "a", "b"]}))
+    assert feature.levels == ("b", "a", "c")
+
+
 def test_nothing_to_learn_from_is_said() -> None:
     schema = Schema(task="regression", target="y", columns=(Column(name="e", kind="number"),))
     with pytest.raises(DataInvalid, match="No column is left"):

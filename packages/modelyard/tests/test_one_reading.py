@@ -13,13 +13,13 @@ import pytest
 from kinds import same, write_kinds
 
 from modelyard.errors import DataInvalid
-from modelyard.models.matrix import build, signature
+from modelyard.models.matrix import build, raw_columns, signature
 from modelyard.records import Schema
 from modelyard.settings import DataSection
 from modelyard.tables.reading import read_table
-from modelyard.tables.schema import infer
+from modelyard.tables.schema import in_words, infer
 from modelyard.watch.predict import predict
-from modelyard.watch.signature import fit
+from modelyard.watch.signature import fit, texts
 from modelyard_serve import csvtable
 from modelyard_serve.contract import Feature, Manifest, read_manifest
 from modelyard_serve.encoding import encode_column
@@ -44,6 +44,8 @@ CELLS: dict[str, list[str]] = {
     "begun": ["1 Jun 2020", "3 July 2021", "12 May 1999", ""],
     "seen": ["2024-05-01", "1900-01-01", "2023-12-31", ""],
     "place": ["Köln", "NA", "", "unknown", "none"],
+    "agreed": ["True", "False", "maybe", ""],
+    "grade": ["1.0", "2.0", "x", ""],
 }
 """Cells of each column; every one of them is in the training table."""
 
@@ -99,7 +101,8 @@ def test_the_training_table_means_what_it_says(trained: Any) -> None:
     assert kinds == {
         "amount": "number", "count": "number", "code": "category", "flagged": "category",
         "zip": "category", "open": "boolean", "since": "datetime", "begun": "datetime",
-        "seen": "datetime", "place": "category", "y": "category",
+        "seen": "datetime", "place": "category", "agreed": "category", "grade": "category",
+        "y": "category",
     }  # fmt: skip
     assert feature(package, "amount").style == "comma"
     assert feature(package, "count").missing == DATA.missing
@@ -137,6 +140,9 @@ def test_a_few_rows_mean_what_they_mean_among_many(
         path = write(tmp_path / "few.csv", [rows[row] for row in some])
         expected = matrix[some]
         assert same(at_the_endpoint(manifest, path), expected), cell
+        raw = read_table(path, as_text=texts(manifest))  # as drift reads
+        report = fit(raw.frame, manifest, delimiter=raw.delimiter)
+        assert same(build(manifest.features, report.frame), expected), cell
         predict(package, path, tmp_path / "out.csv")
         found = pl.read_csv(tmp_path / "out.csv")["p_yes"].to_numpy()
         wanted = Scorer(package).score_matrix(expected).outputs[:, 1]
@@ -182,6 +188,33 @@ def test_later_numbers_are_read_as_the_package_says(
     raw = read_table(path, as_text={"amount"} if style != "plain" else ())
     report = fit(raw.frame, scorer.manifest, delimiter=";")
     assert same(build(scorer.manifest.features, report.frame), matrix)
+
+
+def test_a_column_of_two_words_is_scored_by_a_model_that_knew_three(tmp_path: Path) -> None:
+    """The gate scores the champion on rows that were typed anew: booleans, once texts."""
+    data = DataSection(path="t.csv", target="y")
+    was = pl.DataFrame({"c": ["Yes", "No", "Maybe"] * 30, "y": ["a", "b"] * 45})
+    now = pl.DataFrame({"c": ["Yes", "No"] * 30, "y": ["a", "b"] * 30})
+    features = signature(*infer(was, data)[::-1])
+    typed, schema = infer(now, data)
+    assert typed["c"].dtype == pl.Boolean
+    spelled = in_words(typed, schema, ["c"])
+    assert spelled["c"].to_list() == now["c"].to_list()
+    expected = encode_column(features[0], now["c"].to_list())
+    assert same(encode_column(features[0], raw_columns(features, spelled)["c"]), expected)
+    assert len(np.unique(expected)) == 2
+
+
+def test_a_time_that_is_a_number_is_no_feature() -> None:
+    frame = pl.DataFrame(
+        {
+            "year": list(range(2000, 2020)) * 5,
+            "x": [float(n) for n in range(100)],
+            "y": ["a", "b"] * 50,
+        }
+    )
+    typed, schema = infer(frame, DataSection(path="t.csv", target="y", time="year"))
+    assert [feature.name for feature in signature(schema, typed)] == ["x"]
 
 
 def test_moments_that_stand_for_nothing_are_missing_in_parquet_too(tmp_path: Path) -> None:

@@ -95,6 +95,32 @@ def test_a_card_without_a_run_and_a_broken_header(tmp_path: Path) -> None:
     assert "# mine" in (tmp_path / card.FILE).read_text()
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "words_"),
+    [
+        (0.01, 0.02, "better beyond chance"),
+        (-0.01, 0.02, "chance alone could explain it"),
+        (-0.08, -0.02, "worse beyond chance"),
+    ],
+)
+def test_the_verdict_is_what_the_interval_says(
+    tmp_path: Path, low: float, high: float, words_: str
+) -> None:
+    found = state(tmp_path)
+    assert found.gate is not None
+    assert found.gate.comparison is not None
+    pair = msgspec.structs.replace(
+        found.gate.comparison, improvement=(low + high) / 2, low=low, high=high
+    )
+    gate = msgspec.structs.replace(found.gate, comparison=pair)
+    assert words_ in reasons.result(replace(found, gate=gate))
+
+
+def test_small_figures_keep_four_digits() -> None:
+    found = [words.number(value) for value in (0.00052, 0.00049, 0.000512, 0.5, 0.0)]
+    assert found == ["0.00052", "0.00049", "0.000512", "0.5000", "0.0000"]
+
+
 def test_the_summary_is_one_page_with_the_records_numbers(tmp_path: Path) -> None:
     found = state(tmp_path)
     path, _ = summary.write(found)

@@ -11,6 +11,7 @@ import pytest
 from handmade import write_package
 
 from modelyard.errors import DataInvalid, ModelyardError, UsageError
+from modelyard.tables.typing import native
 from modelyard.watch import blocks, source, texts
 from modelyard.watch.predict import predict
 from modelyard.watch.source import open_table
@@ -186,6 +187,30 @@ def test_a_scored_table_is_scored_again(tmp_path: Path, package: Path) -> None:
     assert summary.columns == ("prediction_", "p_no_", "p_yes_")
     twice = pl.read_csv(tmp_path / "twice.csv")
     assert twice["prediction"].to_list() == twice["prediction_"].to_list()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_durations_are_written_in_seconds(
+    tmp_path: Path, package: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As training reads them; Parquet keeps them as they are."""
+    small_blocks(monkeypatch)
+    path = tmp_path / "t.parquet"
+    spans = pl.duration(milliseconds=pl.col("nr") * 100 + 250)
+    frame = table(9000).with_columns(took=spans, distance=pl.duration(seconds="distance"))
+    frame = frame.with_columns(pl.when(pl.col("nr") != 3).then("took").alias("took"))
+    frame.write_parquet(path)
+    predict(package, path, tmp_path / "out.csv", workers=workers)
+    found = pl.read_csv(tmp_path / "out.csv")
+    for name in ("took", "distance"):
+        trained_on = native(frame[name])
+        assert trained_on is not None
+        assert found[name].to_list() == trained_on.to_list()
+    assert found["took"][:4].to_list() == [0.25, 0.35, pytest.approx(0.45), None]
+    predict(package, path, tmp_path / "out.parquet", workers=workers)
+    kept = pl.read_parquet(tmp_path / "out.parquet")
+    assert kept["took"].to_list() == frame["took"].to_list()
+    assert kept["p_yes"].to_list() == found["p_yes"].to_list()
 
 
 def test_bad_calls(tmp_path: Path, package: Path) -> None:

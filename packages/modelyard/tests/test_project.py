@@ -87,6 +87,52 @@ def test_a_number_of_trials_replaces_the_budget() -> None:
     assert both["budget"] == "9s"
 
 
+def test_an_override_below_a_key_leaves_its_neighbours() -> None:
+    limits = {"roc_auc": {"min": 0.8}, "f1": {"min": 0.5, "max": 0.9}}
+    tree = {**MINIMAL, "gate": {"limits": limits}, "tune": {"trials": 5, "budget": "9s"}}
+
+    def over(tmp: Path, *pairs: str) -> Any:
+        return project.resolve(tmp, project.parse_overrides(pairs), "-S").settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(project, "_read_yaml", lambda path: json.loads(json.dumps(tree)))
+        found = over(Path("/nowhere"), "gate.limits.roc_auc.min=0.7", "gate.limits.f1.max=0.95")
+        assert found.gate.limits["roc_auc"].min == 0.7
+        assert (found.gate.limits["f1"].min, found.gate.limits["f1"].max) == (0.5, 0.95)
+        assert over(Path("/nowhere"), "gate.limits={}").gate.limits == {}
+        assert over(Path("/nowhere"), "tune.budget=30s").tune.trials is None
+
+
+def test_the_clock_counts_beside_trials_where_it_is_named() -> None:
+    assert settings(tune={"trials": 5}).tune.budget is None
+    assert settings(tune={"trials": 5, "budget": "9s"}).tune.budget == "9s"
+    # A notebook's overrides are told as the command line's are.
+    asked = project.clock_or_trials({"tune": {"trials": 5}, "split": {"seed": 1}})
+    assert asked == {"tune": {"trials": 5, "budget": None}, "split": {"seed": 1}}
+
+
+def test_numbers_and_dates_are_texts_where_texts_are_asked_for() -> None:
+    pairs = [
+        "data.id=1", "data.positive=yes", "data.missing=[-999, -1.5]", "tune.threshold=0.3",
+        "split.valid_from=2024-09-01", "data.types.Sepal.Length=number",
+    ]  # fmt: skip
+    tree = project.parse_overrides(pairs)
+    assert tree["data"]["types"] == {"Sepal.Length": "number"}
+    split = {"kind": "time", "test_from": "2025-01-01", **tree["split"]}
+    data = {**MINIMAL["data"], "time": "when", **tree["data"]}
+    found = settings(data=data, split=split, tune=tree["tune"])
+    assert (found.data.id, found.data.positive) == ("1", "yes")
+    assert found.data.missing == ("-999", "-1.5")
+    assert (found.tune.threshold, found.split.valid_from) == ("0.3", "2024-09-01")
+    # The same words in the file itself, where YAML has read them already.
+    file = yaml.safe_load("{id: 1, positive: 2, missing: [-999], types: {2019: number}}")
+    found = settings(data={**MINIMAL["data"], **file})
+    assert (found.data.id, found.data.positive, found.data.missing) == ("1", "2", ("-999",))
+    assert found.data.types == {"2019": "number"}
+    with pytest.raises(UsageError, match="in quotes"):
+        settings(data={**MINIMAL["data"], "positive": True})
+
+
 @pytest.mark.parametrize("pair", ["tune", "tune=3", "=3", "tune.budget", "a.b.c=1", "tune.x=[1"])
 def test_a_pair_that_is_none_is_a_usage_error(pair: str) -> None:
     with pytest.raises(UsageError):

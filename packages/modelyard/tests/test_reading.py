@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from modelyard.errors import DataInvalid, UsageError
 from modelyard.tables import lines
 from modelyard.tables.reading import Raw, read_table
+from modelyard.watch import blocks
+from modelyard.watch.source import open_table
 
 FLIGHTS = Path(__file__).parents[3] / "examples/flights/flights_v1_jan_apr.csv"
 
@@ -131,6 +133,38 @@ def test_blank_lines_are_no_rows_but_empty_cells_are(table) -> None:
 
 def test_empty_column_names_are_called_by_place(table) -> None:
     assert table(",b,\n1,2,3\n").frame.columns == ["column_1", "b", "column_3"]
+
+
+def test_empty_column_names_in_parquet_too(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"": [1], "b": [2], " ": [3]}).write_parquet(path)
+    assert read_table(path).frame.columns == ["column_1", "b", "column_3"]
+    assert open_table(path, "auto", "auto").names == ["column_1", "b", "column_3"]
+    (block,) = blocks.each(path)
+    assert block.frame.columns == ["column_1", "b", "column_3"]
+    with pytest.raises(blocks.ReadWhole):
+        list(blocks.each(path, large=1))
+
+
+@pytest.mark.parametrize("name", ["*", "^a.*$", "^$"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_name_that_means_several_columns_is_refused(
+    tmp_path: Path, name: str, ending: str
+) -> None:
+    path = tmp_path / f"t.{ending}"
+    frame = pl.DataFrame({"a": [1], name: [2]})
+    frame.write_csv(path) if ending == "csv" else frame.write_parquet(path)
+    with pytest.raises(DataInvalid, match="names cannot be used") as caught:
+        read_table(path)
+    assert repr(name) in caught.value.what
+    assert "rename" in caught.value.next_step
+
+
+@pytest.mark.parametrize("name", ["a*", "^a", "a$", "$", "^", "**"])
+def test_other_odd_names_are_names(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "t.csv"
+    pl.DataFrame({"a": [1], name: [2]}).write_csv(path)
+    assert read_table(path).frame.columns == ["a", name]
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

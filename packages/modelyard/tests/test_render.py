@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import compileall
+import os
 import re
 import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.resources import as_file
+from importlib.resources import files as resources
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +21,7 @@ from hypothesis import strategies as st
 
 from modelyard import project
 from modelyard.render import ci, files, messages, reference
+from modelyard.render.chart import chart_files
 from modelyard.render.engine import inline
 from modelyard.render.locks import requirements_lock
 from modelyard.render.pipeline import StageSpec, dvc_yaml
@@ -292,3 +298,140 @@ def test_no_job_may_more_than_it_needs() -> None:
         for used in re.findall(r"uses: (\S+)(.*)", texts[path]):
             assert used[0].startswith("./") or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", used[0])
             assert used[0].startswith("./") or re.fullmatch(r" # v\d+\.\d+\.\d+", used[1])
+
+
+def workflow(texts: dict[str, str], name: str) -> Any:
+    return yaml.safe_load(texts[f".github/workflows/{name}.yml"])
+
+
+def test_a_red_smoke_holds_back_the_environment_behind_it() -> None:
+    texts = ci.texts(of_ci(environments=["staging", "canary", "production"]))
+    hub, lab = workflow(texts, "pipeline")["jobs"], yaml.safe_load(texts[".gitlab-ci.yml"])
+    for before, name in (("staging", "canary"), ("canary", "production")):
+        assert f"smoke-{before}" in hub[f"deploy-{name}"]["needs"]
+        assert f"smoke-{before}" in lab[f"deploy-{name}"]["needs"]
+    # GitLab refuses a job that needs one of a later stage.
+    for name, job in lab.items():
+        for need in job.get("needs", ()) if isinstance(job, dict) and name != "default" else ():
+            stages = [lab["stages"].index(lab[one]["stage"]) for one in (need, name)]
+            assert stages == sorted(stages), name
+
+
+def test_the_smoke_of_an_environment_can_fetch_the_champion_and_compares_with_it() -> None:
+    texts = ci.texts(FULL)
+    hub, lab = workflow(texts, "pipeline")["jobs"], yaml.safe_load(texts[".gitlab-ci.yml"])
+    for name in ("smoke-staging", "smoke-production"):
+        assert "modelyard smoke --champion" in lab[name]["script"][0]
+        assert ".login" in lab[name]["extends"]
+        assert hub[name]["permissions"]["id-token"] == "write"
+
+
+def test_a_rollback_and_the_pipeline_deploy_one_after_the_other() -> None:
+    texts = ci.texts(FULL)
+    pipeline, rollback = (workflow(texts, name)["jobs"] for name in ("pipeline", "rollback"))
+    for name in ("deploy-staging", "deploy-production"):
+        assert rollback[name]["concurrency"] == pipeline[name]["concurrency"]
+        assert rollback[name]["concurrency"]["cancel-in-progress"] is False
+        assert rollback[name]["steps"][0]["with"]["ref"] == "${{ needs.rollback.outputs.branch }}"
+    assert rollback["deploy-production"]["needs"] == ["rollback", "deploy-staging"]
+
+
+def test_a_push_that_waits_for_approval_holds_up_no_other() -> None:
+    group = workflow(ci.texts(FULL), "pipeline")["concurrency"]["group"]
+    pull = "github.event_name == 'pull_request' && github.ref"
+    assert group == f"pipeline-${{{{ {pull} || github.run_id }}}}"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://staging.example.org/churn", "${STAGING_URL:-https://staging.example.org/churn}"),
+        ('https://x/"; rm -r .', "$STAGING_URL"),
+        ("https://x/: #$(y)", "$STAGING_URL"),
+        (None, "$STAGING_URL"),
+    ],
+)
+def test_the_address_of_an_environment_is_the_services_or_the_settings(
+    url: str | None, address: str
+) -> None:
+    made = project.settings_from(
+        {
+            "project": {"name": "churn"},
+            "data": {"path": "a.csv", "target": "y"},
+            "ci": {"environments": ["staging"]},
+            "deploy": {"environments": {"staging": {"url": url}}},
+        },
+        "test",
+    )
+    texts = ci.texts(made)
+    wanted = f'modelyard smoke --champion "{address}"'
+    assert yaml.safe_load(texts[".gitlab-ci.yml"])["smoke-staging"]["script"] == [wanted]
+    steps = workflow(texts, "pipeline")["jobs"]["smoke-staging"]["steps"]
+    assert steps[-1] == {"run": wanted, "env": {"STAGING_URL": "${{ vars.STAGING_URL }}"}}
+
+
+def test_gitlabs_drift_and_rollback_say_what_they_are_told() -> None:
+    lab = yaml.safe_load(ci.texts(of_ci(incoming="in: new #1.csv"))[".gitlab-ci.yml"])
+    assert lab["nightly-drift"]["script"][-1] == "modelyard drift 'in: new #1.csv'"
+    # With the port, where GitLab has one of its own.
+    assert "@${CI_SERVER_FQDN}/" in str(lab["rollback"]["script"])
+
+
+GLAB = """\
+#!/bin/sh
+# GitLab's protected branches as files; what FAIL names cannot be protected.
+set -eu
+[ "$1" = api ] ; shift
+method=GET
+[ "$1" != --method ] || { method=$2; shift 2; }
+path=$1 ; shift
+case "$method $path" in
+  "PUT projects/:id") exit 0 ;;
+  "POST "*)
+    name=${2#name=}
+    [ "$name" != "${FAIL:-}" ] || exit 1
+    [ ! -e "$PLACE/$name" ] || exit 1
+    touch "$PLACE/$name" ;;
+  *)
+    name=$(printf '%s' "${path##*/}" | sed 's/%2A/*/g')
+    [ -e "$PLACE/$name" ] || exit 1
+    [ "$method" = GET ] || rm "$PLACE/$name" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("there", "fail", "left"),
+    [
+        ([], "", ["main"]),
+        (["main"], "", ["main"]),
+        (["main"], "main", ["main**"]),
+        (["main"], "main**", ["main"]),
+        (["main**"], "", ["main"]),
+    ],
+)
+def test_gitlabs_branch_is_never_open(
+    tmp_path: Path, there: list[str], fail: str, left: list[str]
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/glab").write_text(GLAB)
+    (tmp_path / "bin/glab").chmod(0o755)
+    place = tmp_path / "protected"
+    place.mkdir()
+    for name in there:
+        (place / name).touch()
+    script = tmp_path / "protect.sh"
+    script.write_text(ci.texts(SETTINGS)[".gitlab/protect-branch.sh"])
+    environ = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PLACE": str(place)}
+    done = subprocess.run(["sh", script], env=environ | {"FAIL": fail}, capture_output=True)
+    assert [path.name for path in place.iterdir()] == left
+    assert (done.returncode == 0) == (left == ["main"] and not fail)
+
+
+def test_the_chart_has_no_bytecode() -> None:
+    """pip compiles what it installs, also the script that the chart's test pod runs."""
+    with as_file(resources("modelyard.render") / "templates") as folder:
+        assert compileall.compile_dir(folder, quiet=1)
+    made = chart_files("churn")
+    assert "files/golden.py" in made
+    assert [path for path in made if "__pycache__" in path] == []

@@ -19,6 +19,7 @@ from modelyard.records import (
     Chosen,
     Column,
     Comparison,
+    Deployment,
     EvaluateRecord,
     Finding,
     GateRecord,
@@ -502,6 +503,22 @@ def test_every_part_stands_alone_for_a_notebook(tmp_path: Path) -> None:
         notebook.part(project, "tuningg")
 
 
+def test_deployments_are_told_newest_first(tmp_path: Path) -> None:
+    project = whole(tmp_path)
+    first = Deployment(
+        number=1, action="deploy", outcome="live", environment="staging", target="kubernetes",
+        where="kind-ml/churn", who="Ada <a@b.c>", when="2026-01-02T03:04:05+00:00", model="flights",
+        version="1", package_digest="ab" * 32, image="registry.example/churn@sha256:1", run_id="r",
+        commit="c" * 40, url="https://staging.example",
+    )  # fmt: skip
+    second = msgspec.structs.replace(first, number=2, outcome="failed", why="ImagePullBackOff")
+    lines = [msgspec.json.encode(first), b"{broken", msgspec.json.encode(second)]
+    project.deployments.write_bytes(b"\n".join(lines) + b"\n")
+    text = outline(html.page(project, {})).text
+    assert "https://staging.example" in text
+    assert text.index("ImagePullBackOff") < text.index("✓ live")
+
+
 def test_pictures_carry_their_values(tmp_path: Path) -> None:
     project = whole(tmp_path)
     study = gather(project).study
@@ -517,6 +534,12 @@ def test_pictures_carry_their_values(tmp_path: Path) -> None:
     read = low + (floor - float(best[2])) / (floor - top) * (high - low)
     assert read == pytest.approx(0.7874, abs=2e-4)
     assert left < float(best[1]) < right
+    # What lies outside the frame is seen to: an arrow, with its value where they are few.
+    outside = [trial.score for trial in scored if not low <= trial.score <= high]
+    assert outside
+    assert history.count("↓") == len(outside)
+    if len(outside) <= plots.FEW_OUTSIDE:
+        assert f"↓ {outside[0]:.3g}" in history
 
 
 def test_runs_pipelines_image_and_releases_appear_with_their_records(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
 
@@ -42,10 +44,16 @@ def bits_of(value: Any) -> int:
         delta = value - datetime(1970, 1, 1)
         micros = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
         return mix(micros & M) ^ int.from_bytes(b"momentus"[::-1], "little")
+    value = value.lower() if value.lower() in ("true", "false") else value
     raw = value.encode()
     whole = value.lstrip("-").isdigit() and value.isascii() and str(int(value)) == value
     if whole and abs(int(value)) < 2**63:
         return bits_of(int(value))
+    if re.fullmatch(r"-?(0|[1-9][0-9]{0,5})\.([0-9]{0,5}[1-9]|0)", value):
+        return bits_of(float(value))
+    if re.fullmatch(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}", value):
+        with suppress(ValueError):
+            return bits_of(datetime.fromisoformat(value))
     if len(raw) > 128:
         return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
     state = mix(len(raw) ^ int.from_bytes(b"text_utf"[::-1], "little"))
@@ -145,6 +153,9 @@ def test_values_that_swap_columns_differ() -> None:
     [
         (pl.Series("x", [1, 2, None]), pl.Series("x", [1.0, 2.0, float("nan")])),
         (pl.Series("x", [1, 2, 3], dtype=pl.Int8), pl.Series("x", ["1", "2", "3"])),
+        (pl.Series("x", [1.5, -0.25, 3.0]), pl.Series("x", ["1.5", "-0.25", "3.0"])),
+        (pl.Series("x", [date(2024, 1, 31)]), pl.Series("x", ["2024-01-31"])),
+        (pl.Series("x", ["True", "FALSE", "Truth"]), pl.Series("x", ["true", "false", "Truth"])),
         (pl.Series("x", [0.0]), pl.Series("x", [-0.0])),
         (pl.Series("x", [2**60]), pl.Series("x", [2.0**60])),
         (pl.Series("x", [date(2024, 1, 2)]), pl.Series("x", [datetime(2024, 1, 2)])),
@@ -159,7 +170,8 @@ def test_one_value_in_two_types_is_one_value(one: pl.Series, other: pl.Series) -
 @pytest.mark.parametrize(
     "values",
     [
-        ["42", "0042", "42.0", "042", "+42", " 42"],
+        ["42", "0042", "42.10", "042", "+42", " 42", "42.1", "4.21e1"],
+        ["2024-01-31", "2024-1-31", "2024-02-31", "31.01.2024"],
         ["", None, " "],
         [2**60, 2**60 + 1, 2**60 + 2],
         ["abcdefgh", "abcdefg", "abcdefgh\0", "hgfedcba"],

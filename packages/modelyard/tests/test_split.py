@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from modelyard.errors import DataInvalid, UsageError
 from modelyard.project import Project, settings_from
 from modelyard.records import SplitRecord, read_json, write_json
+from modelyard.settings import DataSection
 from modelyard.stages.split import split
 from modelyard.tables.folds import choose_seed, deal, fold_of, split_keys
+from modelyard.tables.reading import read_table
 from modelyard.tables.rowhash import row_keys
 from modelyard.tables.schema import infer
 
@@ -121,6 +123,35 @@ def test_a_column_that_wakes_up_does_not_move_rows() -> None:
     assert (split_keys(old, target="bought") == split_keys(new, target="bought")[:300]).all()
 
 
+@pytest.mark.parametrize(
+    ("cells", "odd"),
+    [
+        (["Yes", "No"], "Unknown"),
+        (["0.5", "1.25", "-3.0"], "n/k"),
+        (["2024-01-05", "2023-12-31"], "unknown"),
+        (["3", "14"], "n/k"),
+        (["True", "False"], "perhaps"),
+    ],
+)
+def test_one_odd_cell_does_not_move_rows(cells: list[str], odd: str, tmp_path: Path) -> None:
+    """A column becomes one of texts by it; the older rows, and those after it, keep their sides."""
+    base = (
+        table(300)
+        .select("size", "colour", "bought")
+        .with_columns(pl.Series("c", [cells[row % len(cells)] for row in range(300)]))
+    )
+    keys = []
+    for last in (cells[0], odd):
+        frame = pl.concat([base, base[:1].with_columns(pl.lit(last).alias("c"))])
+        frame.write_csv(tmp_path / "t.csv")
+        raw = read_table(tmp_path / "t.csv")
+        typed, schema = infer(raw.frame, DataSection(path="t.csv", target="bought"))
+        kinds = {column.name: column.kind for column in schema.columns}
+        keys.append(split_keys(typed, target="bought", schema=schema))
+        assert (kinds["c"] in ("category", "text")) == (last == odd)
+    assert (keys[0][:300] == keys[1][:300]).all()
+
+
 def test_the_id_decides_where_there_is_one(tmp_path: Path) -> None:
     frame = table(600).with_columns(pl.int_range(600).alias("nr"))
     made = project(tmp_path, frame, data={"id": "nr"})
@@ -147,6 +178,41 @@ def test_groups_are_never_parted(tmp_path: Path, kind: str) -> None:
     split(made)
     both = frame.with_columns(pl.Series("side", sides(made)))
     assert both.group_by("customer").agg(pl.col("side").n_unique())["side"].max() == 1
+
+
+@pytest.mark.parametrize(
+    ("roles", "excluded"),
+    [
+        ({"time": "when"}, ["when"]),
+        ({"id": "nr", "time": "when"}, ["nr", "when"]),
+        ({"group": "customer"}, ["customer"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["stratified", "time"])
+def test_what_no_model_sees_may_still_name_group_and_order_rows(
+    tmp_path: Path, roles: dict[str, str], excluded: list[str], kind: str
+) -> None:
+    frame = table(1000).with_columns(pl.int_range(1000).alias("nr"))
+    cuts = {"kind": kind, "valid_from": "2024-01-25", "test_from": "2024-02-01"}
+    data: dict[str, Any] = {"time": "when", **roles} if kind == "time" else roles
+    made = project(tmp_path, frame, data={**data, "exclude": excluded}, **cuts)
+    split(made)
+    keys = pl.read_parquet(made.split_table)["key"].to_numpy()
+    content = [name for name in frame.columns if name not in ("bought", *excluded)]
+    named = roles.get("group") or roles.get("id")
+    assert (keys == row_keys(frame, [named] if named else content)).all()
+    if kind == "time":
+        late = (frame["when"] >= datetime(2024, 2, 1)).to_list()
+        assert [side == "test" for side in sides(made)] == late
+
+
+def test_an_excluded_time_column_of_words_cuts_nothing(tmp_path: Path) -> None:
+    frame = table(100).with_columns(when=pl.Series(["soon", "late"] * 50))
+    cuts = {"kind": "time", "valid_from": "2024-01-25", "test_from": "2024-02-01"}
+    made = project(tmp_path, frame, data={"time": "when", "exclude": ["when"]}, **cuts)
+    with pytest.raises(DataInvalid, match="holds values that are no dates") as refused:
+        split(made)
+    assert "'late', 'soon'" in refused.value.why
 
 
 def test_time_cuts(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -41,6 +42,22 @@ def test_customers() -> None:
     assert "%d.%m.%Y" in found.reasons["signed"]
     assert {"task", "positive", "id", "time", "e-mail", "spent"} <= set(found.reasons)
     assert all(reason.endswith(".") for reason in found.reasons.values())
+
+
+def test_the_table_is_read_as_a_person_says() -> None:
+    frame = customers().with_columns(z=pl.Series([float("inf"), *range(ROWS - 1)]))
+    frame = frame.with_columns(visits=pl.Series([*(i % 14 for i in range(ROWS - 2)), 14, 15]))
+    with pytest.raises(DataInvalid, match="infinite") as caught:
+        suggest(frame, "churn")
+    assert 'data.exclude: ["z"] in modelyard.yaml' in caught.value.next_step
+    told = DataSection(path="-", target="visits", exclude=("z", "customerID"))
+    with pytest.raises(DataInvalid, match="fewer than 3 rows") as caught:
+        suggest(frame, "visits", told=told)
+    assert "data.task: regression in modelyard.yaml" in caught.value.next_step
+    told = msgspec.structs.replace(told, task="regression", missing=("no",))
+    found = suggest(frame, "visits", told=told)
+    assert (found.task, found.id, found.time) == ("regression", "customerID", "signed")
+    assert list(found.excluded) == ["e-mail"]
 
 
 def test_the_suggestion_is_a_data_section_that_works() -> None:

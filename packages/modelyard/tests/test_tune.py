@@ -122,6 +122,22 @@ def test_a_budget_that_the_imports_used_up_still_ends_with_a_model(tmp_path: Pat
     assert record.trials[0].state == "complete"
 
 
+def test_a_budget_and_a_number_of_trials_whichever_comes_first(tmp_path: Path) -> None:
+    here = make(tmp_path / "both", tune={**FAST, "budget": "60s", "trials": 5})
+    record = tune(here)
+    assert len(record.trials) == 5
+    assert (record.budget_seconds, record.trials_wanted) == (60, 5)
+    assert record.seconds < 50
+    text = (here.root / "modelyard.yaml").read_text()
+    (here.root / "modelyard.yaml").write_text(text.replace("trials: 5", "trials: 5000"))
+    (here.root / "modelyard.yaml").write_text(
+        (here.root / "modelyard.yaml").read_text().replace("60s", "12s")
+    )
+    longer = tune(project.load(here.root))
+    assert 5 <= len(longer.trials) < 5000
+    assert longer.seconds < 30
+
+
 def test_hopeless_trials_are_dropped_and_cost_less(tmp_path: Path) -> None:
     section = {**FAST, "folds": 5, "trials": 14}
     pruned = tune(make(tmp_path / "prune", tune=section))

@@ -190,6 +190,40 @@ def test_boolean_targets_in_other_words() -> None:
     assert validate(later, schema).violations == ()
 
 
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["Yes", "No", "Yes", "NA", "none"], ("No", "Yes")),
+        (["ja", "nein", "nein", "-"], ("nein", "ja")),
+        (["1", "2", "2", "?", " "], ("2", "1")),
+        (["1.0", "2.0", "2.0"], ("2", "1")),
+        (["1.0", "2.0", " +2.0", "NA"], ("2", "1")),
+        (["1,0", "2,0", "2,0", "NA"], ("2", "1")),
+        (["x", "y", "NA", "NA"], ("NA", "x", "y")),
+        (["01", "02", "02"], ("02", "01")),
+    ],
+)
+def test_what_ingest_reads_fits_its_own_schema(cells: list[str], classes: tuple[str, ...]) -> None:
+    """Ingest drops the rows whose target is a word for nothing; they are no other class."""
+    frame = BASE.with_columns(y=pl.Series([cells[i % len(cells)] for i in range(60)]))
+    typed, schema = infer(frame, DATA)
+    assert schema.classes == classes
+    report = validate(frame, schema)
+    assert report.errors == ()
+    found = [v.kind for v in report.warnings if v.column == "y"]
+    assert found == ["missing-target"] * (typed.height < 60)
+    assert report.frame["y"].drop_nulls().to_list() == typed["y"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("known", "cells"), [(["a", "b", "c"], ["a", "NA"]), (["1", "2", "x"], ["x", "1.0"])]
+)
+def test_among_texts_such_words_are_other_classes(known: list[str], cells: list[str]) -> None:
+    _, schema = infer(BASE.with_columns(y=pl.Series(known * 20)), DATA)
+    report = validate(BASE.with_columns(y=pl.Series(cells * 30)), schema)
+    assert [(v.kind, v.value) for v in report.errors] == [("unseen-category", cells[1])]
+
+
 def test_the_autumn_flights_fit_but_are_colder() -> None:
     old = read_table(FLIGHTS / "flights_v1_jan_apr.csv").frame
     new = read_table(FLIGHTS / "flights_new_sep_dec.csv").frame

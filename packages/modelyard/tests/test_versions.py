@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +23,7 @@ from modelyard.records import write_json
 from modelyard.registry import lineage
 from modelyard.registry.lock import hold
 from modelyard.scaffold.init import init
+from modelyard.ship.trace import trace
 from modelyard.tables.schema import infer
 from modelyard.tools import dvc, git
 from modelyard.versions import transaction
@@ -118,6 +121,18 @@ def test_log_is_newest_first_and_marks_the_working_one(here: Project, november: 
     assert current_version(here) == lineage.data_version(here) == "v2"
     checkout(here, "v1")
     assert current_version(here) == lineage.data_version(here) == "v1"
+
+
+def test_a_version_without_a_run_is_traced_by_name_digest_and_commit(
+    here: Project, november: Path
+) -> None:
+    made = add(here, november, "November")
+    (newest, *_) = log(here)
+    for link in (made.version, f"data/{made.version}", newest.md5, newest.commit[:9], "HEAD"):
+        (chain,) = trace(here, link)
+        assert (chain.data_version, chain.data_md5) == (made.version, newest.md5)
+        assert (chain.data_commit, chain.run_id, chain.champion) == (newest.commit, "", False)
+    assert f"since commit {newest.commit[:12]}" in dict(chain.rows())["data"]
 
 
 def test_checkout_is_byte_identical_and_goes_both_ways(here: Project, november: Path) -> None:
@@ -415,6 +430,37 @@ def test_what_a_killed_add_left_never_takes_a_persons_later_work(
     made = add(here, here.data, "Mine")
     assert made.rows == 201
     assert here.data.read_text() == V1 + rows(900, 901)
+
+
+def test_locks_that_a_killed_git_left_are_removed_and_nobody_elses(here: Project) -> None:
+    """git itself never takes them away: a run that died in `git commit` could not be run again."""
+    inside = here.root / ".git"
+    now = time.time()
+    died = {"pid": 4_000_000, "command": "modelyard run", "since": now - 100}
+    left = [inside / "index.lock", inside / "HEAD.lock", inside / "refs/heads/main.lock"]
+    older = inside / "packed-refs.lock"
+    for path in (*left, older):
+        path.touch()
+    os.utime(older, (now - 200, now - 200))
+
+    with hold(here, "modelyard run"):  # nobody died: such locks are of a git that works
+        assert all(path.exists() for path in left)
+    here.state.joinpath("lock").write_text(json.dumps(died))
+    with subprocess.Popen(
+        ["git", "cat-file", "--batch"], cwd=here.root, stdin=subprocess.PIPE
+    ) as git_:
+        with hold(here, "modelyard run"):
+            assert all(path.exists() for path in left)
+        assert git_.stdin is not None
+        git_.stdin.close()
+        git_.wait()
+    here.state.joinpath("lock").write_text(json.dumps(died))
+    with hold(here, "modelyard run"):
+        assert [path for path in left if path.exists()] == []
+        assert older.exists()
+    older.unlink()
+    (here.root / "notes.txt").write_text("x")
+    git.commit(here.root, "It works again", ["notes.txt"])
 
 
 def test_two_at_once(here: Project, november: Path) -> None:

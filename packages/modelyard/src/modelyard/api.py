@@ -76,11 +76,44 @@ class Project:
         )
         return Path(output)
 
-    def data_add(self, table: str | Path, message: str, *, append: bool = False) -> Any:
+    def drift(self, table: str | Path) -> Any:
+        """Compare a table with the data that the champion was trained on."""
+        from modelyard.ship.champion import package_to_use, reading_options
+        from modelyard.watch.drift import drift
+
+        options = reading_options(self._inner)
+        return drift(package_to_use(self._inner), Path(table), **options)
+
+    def doctor(self) -> list[Any]:
+        """What the checks of git, DVC, MLflow, the disk, versions and locks found."""
+        from modelyard import checks
+
+        return list(checks.examine(self.root))
+
+    def data_add(
+        self,
+        table: str | Path,
+        message: str,
+        *,
+        append: bool = False,
+        allow_schema_change: bool = False,
+    ) -> Any:
         """Make a table the next data version."""
         from modelyard.versions.add import add
 
-        return add(self._inner, Path(table), message, append=append)
+        return add(
+            self._inner,
+            Path(table),
+            message,
+            append=append,
+            allow_schema_change=allow_schema_change,
+        )
+
+    def data_validate(self) -> Any:
+        """Hold the working table against the recorded schema."""
+        from modelyard.versions.validate import validate
+
+        return validate(self._inner)
 
     def data_log(self) -> list[Any]:
         """The data versions, newest first."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from modelyard.watch.drift import DriftRecord
 
 NAME = "flights"
+IMAGE = f"modelyard-demo-{NAME}"
 TARGET = "late"
 FILES = {
     "v1": "flights_v1_jan_apr.csv",
@@ -216,7 +217,8 @@ def _make_room(folder: Path, replace: bool) -> None:
 def _is_demo(folder: Path) -> bool:
     try:
         tree = yaml.safe_load((folder / FILE).read_text(encoding="utf-8"))
-        return bool(tree["project"]["name"] == NAME)
+        found = (tree["project"]["name"], tree["data"]["target"], tree["image"]["name"])
+        return found == (NAME, TARGET, IMAGE)
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return False
 
@@ -236,7 +238,7 @@ def _start(folder: Path, source: Path, budget: str, voice: Voice) -> Project:
             "tune": {"budget": budget},
             "gate": {"limits": {"roc_auc": {"min": 0.65}}},
             # A name of its own: the demonstration moves its tags each time it is told.
-            "image": {"name": f"modelyard-demo-{NAME}"},
+            "image": {"name": IMAGE},
         },
     )
     for what, value, why in made.inferred:

@@ -207,8 +207,9 @@ def run(
     with hold(here, "modelyard run"):
         started = time.time()
         # Checked before it is written: a mistyped value would stay and spoil every later command.
-        project.resolve(here.root, overrides or {}, "-S")
-        text = project.overrides_text(overrides or {})
+        asked = project.clock_or_trials(overrides or {})
+        project.resolve(here.root, asked, "-S")
+        text = project.overrides_text(asked)
         path = here.root / project.OVERRIDES
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_bytes(path, text.encode())

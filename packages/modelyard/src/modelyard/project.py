@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -155,17 +156,20 @@ def resolve(root: Path, overrides: Mapping[str, Any], source: str) -> Project:
         UsageError: modelyard.yaml is at fault, or (naming `source`) the overrides are.
     """
     tree = _read_yaml(root / FILE)
-    merged = dict(tree)
-    for section, values in overrides.items():
-        if values and isinstance(values, Mapping) and isinstance(tree.get(section, {}), Mapping):
-            merged[section] = {**tree.get(section, {}), **values}
-        elif values:
-            merged[section] = values
+    asked = {section: values for section, values in overrides.items() if values}
+    merged = tree | {section: _over(tree.get(section), asked[section]) for section in asked}
     try:
         return Project(root, settings_from(merged, FILE))
     except UsageError:
         settings_from(tree, FILE)  # where the file itself is at fault, its message is the right one
         return Project(root, settings_from(merged, source))
+
+
+def _over(below: Any, above: Any) -> Any:
+    """A value with another one laid over it: keys of mappings one by one, an empty one clears."""
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping) and above):
+        return above
+    return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
 
 
 def settings_from(tree: Mapping[str, Any], source: str) -> Settings:
@@ -177,6 +181,10 @@ def settings_from(tree: Mapping[str, Any], source: str) -> Settings:
     _refuse_unknown(tree, Settings, source, ())
     # A column's name may end with a line's end: what is said of the data stays as it is.
     plain = {name: part if name == "data" else _trimmed(part) for name, part in tree.items()}
+    tune = plain.get("tune")
+    if isinstance(tune, Mapping) and tune.get("trials") is not None:
+        plain["tune"] = {"budget": None, **tune}  # the clock counts beside trials where it is named
+    plain = _worded(plain, Settings)
     try:
         settings = msgspec.convert(plain, Settings, strict=True)
     except msgspec.ValidationError as error:
@@ -184,7 +192,8 @@ def settings_from(tree: Mapping[str, Any], source: str) -> Settings:
         key = place.strip("`").removeprefix("$.").removeprefix("$") or "the file"
         raise UsageError(
             f"{source}: {key}: {_plain(message)}.",
-            why="The key's value is not of the type that it must be.",
+            why="The key's value is not of the type that it must be"
+            + ("; put it in quotes." if "Expected `str" in message else "."),
             next_step=f"{_mend(source)}; `modelyard config` lists every key",
         ) from error
     _check_meaning(settings, source)
@@ -272,6 +281,9 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
                 why=str(error),
                 next_step="quote the option for the shell: -S 'tune.families=[linear, boosting]'",
             ) from error
+        path, hint = _place(path)
+        if _scalar(value) and _takes(hint, str) and not _takes(hint, type(value)):
+            value = text.strip()  # as it was typed: a class called yes, a column called 1
         node: dict[str, Any] = tree.setdefault(path[0], {})
         for part in path[1:-1]:
             inner = node.setdefault(part, {})
@@ -284,13 +296,18 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
             node = inner
         node[path[-1]] = value
     _refuse_unknown(tree, Settings, "-S", ())
-    # The clock and a number of trials exclude each other: what is asked for replaces the other.
-    asked = tree.get("tune", {})
+    return clock_or_trials(tree)
+
+
+def clock_or_trials(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Overrides in which a budget replaces the file's number of trials, and the other way round."""
+    asked = dict(tree.get("tune", {}))
     for key, other in (("trials", "budget"), ("budget", "trials")):
         if key in asked and other not in asked:
             asked[other] = None
             break
-    return tree
+    found = {section: dict(values) for section, values in tree.items()}
+    return found | ({"tune": asked} if asked else {})
 
 
 def overrides_text(tree: Mapping[str, Mapping[str, Any]]) -> str:
@@ -340,6 +357,57 @@ def _trimmed(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _trimmed(entry) for key, entry in value.items()}
     return [_trimmed(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _place(path: list[str]) -> tuple[list[str], Any]:
+    """The keys that a dotted path goes through, and the type of what lies there (None: unknown).
+
+    In `data.types.Sepal.Length` the last key is a column's name, dots and all.
+    """
+    kind: Any = Settings
+    keys: list[str] = []
+    for place, part in enumerate(path):
+        keys.append(part)
+        if not _is_section(kind):
+            named, rest = get_args(kind)[1] if get_origin(kind) is dict else None, path[place:]
+            if not _is_section(named):
+                return [*keys[:-1], ".".join(rest)] if named else [*keys[:-1], *rest], named
+            kind = named
+            continue
+        kind = get_type_hints(kind).get(part)
+    return keys, kind
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, bool | int | float | date)
+
+
+def _takes(hint: Any, kind: type) -> bool:
+    return hint is kind or kind in get_args(hint)
+
+
+def _worded(value: Any, hint: Any) -> Any:
+    """The value with numbers and dates as texts where a text is asked for: a class 1, a day.
+
+    Truth values are left: whether `yes` or `true` was written cannot be told any more.
+    """
+    if isinstance(value, Mapping) and _is_section(hint):
+        hints = get_type_hints(hint)
+        return {key: _worded(entry, hints.get(key)) for key, entry in value.items()}
+    if isinstance(value, Mapping) and get_origin(hint) is dict:
+        named = get_args(hint)[1]
+        return {_worded(key, str): _worded(entry, named) for key, entry in value.items()}
+    if isinstance(value, list) and get_origin(hint) is tuple:
+        return [_worded(entry, get_args(hint)[0]) for entry in value]
+    if not _scalar(value) or isinstance(value, bool):
+        return value
+    if _takes(hint, str) and not _takes(hint, type(value)):
+        return value.isoformat() if isinstance(value, date) else str(value)
+    return value
 
 
 def _refuse_unknown(tree: Any, kind: type[Section], source: str, at: tuple[str, ...]) -> None:

@@ -57,13 +57,13 @@ class Schema(Record, frozen=True, kw_only=True):
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """The columns that the model takes."""
-        return tuple(c for c in self.columns if c.role in ("feature", "time") and c.kind != "text")
-
-    @property
-    def styled(self) -> frozenset[str]:
-        """Columns whose numbers are written with marks that a reader may take for others."""
-        return frozenset(column.name for column in self.columns if column.style != "plain")
+        """The columns that the model takes; a time that is a number is order only, no feature."""
+        return tuple(
+            c
+            for c in self.columns
+            if (c.role == "feature" and c.kind != "text")
+            or (c.role == "time" and c.kind == "datetime")
+        )
 
     def column(self, name: str) -> Column | None:
         """The column of this name, or None."""

@@ -109,11 +109,13 @@ class TuneSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     budget: Annotated[
         Duration | None,
         Meta(
-            description="Wall-clock time of the search, such as 60s, 10m, 1h; null where trials is set."
+            description="Wall-clock time of the search, such as 60s, 10m, 1h; with trials beside "
+            "it, whichever comes first."
         ),
     ] = "60s"
     trials: Annotated[
-        Count | None, Meta(description="Number of trials; makes the search itself repeatable.")
+        Count | None,
+        Meta(description="Number of trials; without a budget the search itself repeats exactly."),
     ] = None
     metric: Annotated[
         str,

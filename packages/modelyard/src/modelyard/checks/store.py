@@ -13,7 +13,8 @@ from modelyard.tools import mlflow
 def check(project: Project) -> list[Finding]:
     """Open the store as a run would, without importing MLflow."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or project.settings.track.uri
-    if uri.startswith("sqlite") and not (project.root / "mlflow.db").is_file():
+    file = mlflow.sqlite_file(project.root, uri)
+    if file is not None and not file.is_file():
         return [Finding("mlflow", "ok", "the store is made by the first run")]
     try:
         mlflow.preflight(project.root, uri)

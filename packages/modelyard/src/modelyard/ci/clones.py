@@ -25,8 +25,14 @@ def make(project: Project, target: Path, commit: str, branch: str | None) -> Non
     store = local_store(project)
     if store is not None:
         name = dvc.default_remote(project.root)
-        text = f"['remote \"{name}\"']\n    url = {store}\n"
+        text = f"['remote \"{name}\"']\n    url = {_quoted(str(store))}\n"
         (inside / ".dvc/config.local").write_text(text, encoding="utf-8")
+
+
+def _quoted(value: str) -> str:
+    """A value of DVC's configuration: bare, a comma would make a list of it, a # a comment."""
+    mark = next((mark for mark in ('"', "'") if mark not in value), "'''")
+    return f"{mark}{value}{mark}"
 
 
 def local_store(project: Project) -> Path | None:
@@ -44,6 +50,8 @@ def collect(clone: Path, patterns: Iterable[str], target: Path) -> list[str]:
     found = []
     for pattern in patterns:
         plain = pattern.strip().removeprefix("./").rstrip("/")
+        if Path(plain).is_absolute():
+            continue  # as on the services: what lies outside of the clone is not kept
         paths = sorted(clone.glob(plain)) if any(c in plain for c in "*?[") else [clone / plain]
         for path in paths:
             # A pattern cannot lead out of the clone, nor can a link in it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from modelyard.ci.conditions import filled, holds
 from modelyard.ci.pipeline import Artifact, Pipeline, PipelineJob, Setting, Step, malformed
 
 EVENTS = {"push": "push", "change": "pull_request", "schedule": "schedule"}
-BEYOND = ("strategy", "uses", "container", "services")
+BEYOND = ("strategy", "uses", "container", "services", "defaults")
+"""What a job may say on GitHub and is not understood here."""
+
+STEP_BEYOND = ("working-directory", "shell", "continue-on-error")
+"""What a step of a script may say, or an action of this repository's."""
+
+STATUS = re.compile(r"\b(always|failure|cancelled)\s*\(")
+"""A condition with one of these is asked even where a job that is needed was left out."""
 
 
 def parse(file: str, text: str, setting: Setting, root: Path) -> Pipeline:
@@ -26,14 +34,42 @@ def parse(file: str, text: str, setting: Setting, root: Path) -> Pipeline:
     if not isinstance(body, dict):
         raise malformed(file, "it holds no jobs")
     context = _context(setting)
-    if not _starts(tree.get("on", tree.get(True)), setting):
+    if not _starts(file, tree.get("on", tree.get(True)), setting):
         return Pipeline(file, tuple(body), ())
+    _refuse(file, tree, ("defaults",))
     jobs = [
         job
         for name, entry in body.items()
         if (job := _job(file, name, entry, tree, context, root)) is not None
     ]
-    return Pipeline(file, _stages(tuple(body)), tuple(jobs))
+    return Pipeline(file, _stages(tuple(body)), _without_left_out(file, body, jobs))
+
+
+def _without_left_out(
+    file: str, body: Mapping[str, Any], jobs: list[PipelineJob]
+) -> tuple[PipelineJob, ...]:
+    """The jobs without those that need one that the event leaves out: GitHub skips them too."""
+    for job in jobs:
+        for need in job.needs or ():
+            if need not in body:
+                raise malformed(file, f"{job.name} needs {need}, and there is no such job")
+    while True:
+        names = {job.name for job in jobs}
+        kept = [
+            job
+            for job in jobs
+            if names.issuperset(job.needs or ()) or STATUS.search(str(body[job.name].get("if", "")))
+        ]
+        if len(kept) == len(jobs):
+            return tuple(kept)
+        jobs = kept
+
+
+def _refuse(file: str, entry: Mapping[Any, Any], keys: tuple[str, ...], place: str = "") -> None:
+    """Refuse keys that would change what runs. bash, and no allowed failure, are what is here."""
+    for key in keys:
+        if entry.get(key) not in (None, False, *(("bash",) if key == "shell" else ())):
+            raise malformed(file, f"{place}`{key}` is not understood here")
 
 
 def _yaml(file: str, text: str) -> dict[Any, Any]:
@@ -73,7 +109,7 @@ def _context(setting: Setting) -> dict[str, str]:
     }
 
 
-def _starts(on: Any, setting: Setting) -> bool:
+def _starts(file: str, on: Any, setting: Setting) -> bool:
     event = EVENTS[setting.event]
     if isinstance(on, str):
         return on == event
@@ -81,8 +117,19 @@ def _starts(on: Any, setting: Setting) -> bool:
         return event in on
     if not isinstance(on, dict) or event not in on:
         return False
-    branches = (on[event] or {}).get("branches") if isinstance(on[event], dict) else None
-    return event != "push" or branches is None or setting.branch in branches
+    rules = on[event] if isinstance(on[event], dict) else {}
+    for key in rules:
+        if key != "branches":
+            raise malformed(file, f"`on.{event}.{key}` is not understood here")
+    branches = rules.get("branches")
+    if branches is None:
+        return True
+    branches = [branches] if isinstance(branches, str) else [str(name) for name in branches]
+    for name in branches:
+        if re.search(r"[*?+!\[]", name):
+            raise malformed(file, f"the pattern {name!r} in `on.{event}` is not understood here")
+    # A proposed change is asked by the branch that it is to be merged into.
+    return (setting.default_branch if event == "pull_request" else setting.branch) in branches
 
 
 def _job(
@@ -93,9 +140,7 @@ def _job(
     context: Mapping[str, str],
     root: Path,
 ) -> PipelineJob | None:
-    for key in BEYOND:
-        if key in body:
-            raise malformed(file, f"{name}: `{key}` is not understood here")
+    _refuse(file, body, BEYOND, f"{name}: ")
     if "if" in body and not holds(_bare(body["if"]), context.get):
         return None
     needs = body.get("needs", ())
@@ -150,6 +195,9 @@ def _steps(
     if not holds(condition, context.get):
         return
     env = _filled(step.get("env"), context)
+    if "run" in step or str(step.get("uses", "")).startswith("./"):
+        shown = str(step.get("name", step.get("run", step.get("uses")))).strip().partition("\n")[0]
+        _refuse(file, step, STEP_BEYOND, f"{shown}: ")
     if "run" in step:
         script = filled(str(step["run"]), context.get)
         first = script.strip().splitlines()[0] if script.strip() else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -30,6 +31,9 @@ SOURCES = {"push": "push", "change": "merge_request_event", "schedule": "schedul
 BEYOND = ("trigger", "parallel", "only", "except", "inherit")
 """What a job may say on GitLab and is not understood here."""
 
+RULE_BEYOND = ("changes", "exists", "variables", "needs")
+WHEN = ("on_success", "always", "manual", "never")
+
 
 def parse(file: str, text: str, setting: Setting) -> Pipeline:
     """The jobs of a .gitlab-ci.yml for one event.
@@ -47,7 +51,7 @@ def parse(file: str, text: str, setting: Setting) -> Pipeline:
         raise malformed(file, "`include` is not understood here")
     stages = tuple(tree.get("stages", ("build", "test", "deploy")))
     variables = _variables(tree, setting)
-    if not _starts(tree.get("workflow", {}), variables):
+    if not _starts(file, tree.get("workflow", {}), variables):
         return Pipeline(file, stages, ())
     jobs = []
     for name, body in tree.items():
@@ -57,7 +61,33 @@ def parse(file: str, text: str, setting: Setting) -> Pipeline:
         if job is not None:
             jobs.append(job)
     jobs.sort(key=lambda job: stages.index(job.stage))
-    return Pipeline(file, stages, tuple(_by_need(jobs)))
+    return Pipeline(file, stages, tuple(_by_need(_with_needs(file, tree, jobs, stages))))
+
+
+def _with_needs(
+    file: str, tree: Mapping[str, Any], jobs: list[PipelineJob], stages: tuple[str, ...]
+) -> list[PipelineJob]:
+    """The jobs without optional needs that are not there.
+
+    Raises:
+        UsageError: a job needs one that is left out, or one of a later stage. GitLab makes no
+            pipeline of that.
+    """
+    stage_of = {job.name: job.stage for job in jobs}
+    made = []
+    for job in jobs:
+        said = _listed(_extended(file, tree, job.name).get("needs"))
+        optional = {need["job"] for need in said if isinstance(need, dict) and need.get("optional")}
+        needs = [n for n in job.needs or () if n in stage_of or n not in optional]
+        for need in needs:
+            why = "which this event leaves out" if need in tree else "which there is not"
+            if need in stage_of and stages.index(stage_of[need]) > stages.index(job.stage):
+                why = "which is of a later stage"
+            elif need in stage_of:
+                continue
+            raise malformed(file, f"{job.name} needs {need}, {why}: GitLab makes no such pipeline")
+        made.append(replace(job, needs=None if job.needs is None else tuple(needs)))
+    return made
 
 
 def _variables(tree: Mapping[str, Any], setting: Setting) -> dict[str, str]:
@@ -85,14 +115,19 @@ def _texts(mapping: Any) -> dict[str, str]:
     }
 
 
-def _starts(workflow: Mapping[str, Any], variables: Mapping[str, str]) -> bool:
+def _starts(file: str, workflow: Mapping[str, Any], variables: Mapping[str, str]) -> bool:
     rules = workflow.get("rules")
-    return rules is None or _rule(rules, variables).get("when") != "never"
+    return rules is None or _rule(file, "workflow", rules, variables).get("when") != "never"
 
 
-def _rule(rules: list[Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
+def _rule(
+    file: str, name: str, rules: list[Any], variables: Mapping[str, str]
+) -> Mapping[str, Any]:
     """The first rule that holds; without one, `never`."""
     for rule in rules:
+        for key in RULE_BEYOND:
+            if key in rule:
+                raise malformed(file, f"{name}: `rules:{key}` is not understood here")
         if "if" not in rule or holds(str(rule["if"]), variables.get):
             found: Mapping[str, Any] = rule
             return found
@@ -131,10 +166,12 @@ def _job(
         if key in body:
             raise malformed(file, f"{name}: `{key}` is not understood here")
     default = tree.get("default", {})
-    rule = _rule(body["rules"], variables) if "rules" in body else {}
+    rule = _rule(file, name, body["rules"], variables) if "rules" in body else {}
     when = rule.get("when", body.get("when", "on_success"))
     if when == "never":
         return None
+    if when not in WHEN:
+        raise malformed(file, f"{name}: `when: {when}` is not understood here")
     stage = body.get("stage", "test")
     if stage not in stages:
         raise malformed(file, f"{name}: there is no stage {stage!r}")
@@ -153,7 +190,7 @@ def _job(
             *((Step("after_script", _script(after), always=True),) if after else ()),
         ),
         env={**variables, **own, "CI_JOB_NAME": name, "CI_JOB_STAGE": stage},
-        needs=None if needs is None else tuple(_need(need) for need in needs),
+        needs=None if needs is None else tuple(_need(file, name, need) for need in needs),
         artifacts=(
             Artifact(
                 name,
@@ -169,8 +206,13 @@ def _job(
     )
 
 
-def _need(need: Any) -> str:
-    return str(need["job"] if isinstance(need, dict) else need)
+def _need(file: str, name: str, need: Any) -> str:
+    if not isinstance(need, dict):
+        return str(need)
+    for key in need:
+        if key not in ("job", "artifacts", "optional"):
+            raise malformed(file, f"{name}: `needs:{key}` is not understood here")
+    return str(need["job"])
 
 
 def _listed(value: Any) -> list[Any]:

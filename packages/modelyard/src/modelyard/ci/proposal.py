@@ -27,6 +27,7 @@ from modelyard.records import (
     read_if_there,
     write_bytes,
 )
+from modelyard.registry.champion import audit, current
 from modelyard.tools import dvc, git
 
 if TYPE_CHECKING:
@@ -112,17 +113,19 @@ def report(project: Project, base: Base, images: list[str]) -> str:
 
 def _verdict(project: Project, base: Base) -> Iterator[str]:
     gate = read_if_there(project.record("gate"), GateRecord)
+    champion = base.record("champion", ChampionRecord)
+    moved = _moved(project, champion)
     if gate is None:
-        yield f"## {project.name}: no candidate was judged yet"
+        yield f"## {project.name}: {moved or 'no candidate was judged yet'}"
         return
     before = base.record("gate", GateRecord)
     same = before is not None and before.model_digest == gate.model_digest
     verdict = "the gate **passed**" if gate.passed else "the gate **refused** the candidate"
-    yield f"## {project.name}: {'the model is unchanged' if same else verdict}"
+    said = [moved or "the model is unchanged"] if same else [verdict, moved]
+    yield f"## {project.name}: {', '.join(filter(None, said))}"
     yield ""
     for check in gate.checks:
         yield f"- {'✓' if check.passed else '✗'} {_plain(check.message)}"
-    champion = base.record("champion", ChampionRecord)
     if champion is None:
         yield f"- there is no champion on {_plain(base.name)} yet"
     else:
@@ -137,6 +140,16 @@ def _verdict(project: Project, base: Base) -> Iterator[str]:
             f"{found.improvement:+.4f} ({found.confidence:.0%} interval {found.low:+.4f} to "
             f"{found.high:+.4f})"
         )
+
+
+def _moved(project: Project, before: ChampionRecord | None) -> str:
+    """How the champion moves with this change, such as `champion v2 → v1 (rollback: why)`."""
+    now = current(project)
+    if now is None or (before and before.package_digest == now.package_digest):
+        return ""
+    moves = [line for line in audit(project) if line.package_digest == now.package_digest]
+    why = f" ({moves[-1].action}: {_plain(moves[-1].why)})" if moves else ""
+    return f"champion {f'v{before.version} → ' if before else ''}v{now.version}{why}"
 
 
 def _metrics(project: Project, base: Base) -> Iterator[str]:
@@ -217,8 +230,8 @@ def _data(project: Project, base: Base) -> Iterator[str]:
 def _table_diff(
     project: Project, base: Base, old: dvc.Pointer | None, new: dvc.Pointer
 ) -> TableDiff:
+    from modelyard.registry.data_versions import versions
     from modelyard.versions.compare import WORKING, compare
-    from modelyard.versions.known import versions
 
     names = {version.md5: version.version for version in versions(project)}
     if old is None or old.md5 not in names:

@@ -19,7 +19,7 @@ import msgspec
 
 from modelyard.ci import clones, github, gitlab, junit, page
 from modelyard.ci.pipeline import Event, Pipeline, PipelineJob, Setting, Step
-from modelyard.ci.runs import LATEST, JobRun, Run, folder
+from modelyard.ci.runs import LATEST, JobRun, Run, State, folder
 from modelyard.errors import Interrupted, UsageError, capped
 from modelyard.project import Project
 from modelyard.records import write_bytes, write_json
@@ -109,7 +109,9 @@ def _read(project: Project, file: str | None, setting: Setting) -> Pipeline:
         raise UsageError(
             f"There is no {chosen} in this project.",
             why="The pipeline file itself is run, not a copy of what it should hold.",
-            next_step="modelyard sync, which writes it",
+            next_step="modelyard sync, which writes it"
+            if known
+            else "ci.services=[gitlab] in modelyard.yaml, then modelyard sync",
         )
     text = path.read_text(encoding="utf-8")
     if "workflows" in path.parts:
@@ -140,7 +142,10 @@ class _Running:
         self.scratch = Path(tempfile.mkdtemp(prefix="modelyard-ci-"))
 
     def run(self) -> Run:
-        """Every job; on Ctrl-C the record says so, and Interrupted is raised."""
+        """Every job; on Ctrl-C the record says so, and Interrupted is raised.
+
+        An unexpected error fails the job in which it came, ends the record, and is raised again.
+        """
         self.place.mkdir(parents=True, exist_ok=True)
         cancelled = False
         failed_stage: str | None = None
@@ -151,7 +156,7 @@ class _Running:
                 if reason or job.manual:
                     state = "skipped" if reason else "manual"
                     why = reason or "it waits for a person's approval"
-                    self._note(job, state=state, reason=why)
+                    self._note(job.name, state=state, reason=why)
                     self.say(f"[{job.name}] {state}: {why}")
                     continue
                 self._job(number, job)
@@ -159,12 +164,13 @@ class _Running:
                     failed_stage = job.stage
         except KeyboardInterrupt:
             cancelled = True
-            for name, job_run in self.jobs.items():
-                if job_run.state in ("waiting", "running"):
-                    state = "canceled" if job_run.state == "running" else "skipped"
-                    self.jobs[name] = msgspec.structs.replace(
-                        job_run, state=state, reason="the run was cancelled"
-                    )
+            self._cut("canceled", "the run was cancelled")
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            self._cut("failed", reason)
+            with suppress(OSError):  # where nothing can be written any more, the error says why
+                self._finish(False, "failed")
+            raise
         finally:
             if not self.keep:
                 shutil.rmtree(self.scratch, ignore_errors=True)
@@ -176,6 +182,15 @@ class _Running:
                 next_step="modelyard ci run",
             )
         return done
+
+    def _cut(self, state: State, reason: str) -> None:
+        """The run ends here: the job that ran gets this state, those that waited are skipped."""
+        for name, job in self.jobs.items():
+            if job.state == "running":
+                code = 1 if state == "failed" else job.exit_code
+                self._note(name, state=state, reason=reason, exit_code=code)
+            elif job.state == "waiting":
+                self._note(name, state="skipped", reason=reason)
 
     def _skips(self, job: PipelineJob, failed_stage: str | None) -> str:
         """Why a job is not run: something that it needs has not succeeded."""
@@ -195,7 +210,7 @@ class _Running:
     def _job(self, number: int, job: PipelineJob) -> None:
         log = self.place / f"{number:02d}-{job.name}.log"
         clone = self.scratch / job.name
-        self._note(job, state="running", log=log.name, allow_failure=job.allow_failure)
+        self._note(job.name, state="running", log=log.name, allow_failure=job.allow_failure)
         self._write("running")
         self.say(f"[{job.name}] stage {job.stage}, {self.pipeline.file}")
         started = time.monotonic()
@@ -219,10 +234,14 @@ class _Running:
                 file.write("\ncancelled\n")
                 raise
             finally:
-                self._note(job, seconds=round(time.monotonic() - started, 3))
+                self._note(job.name, seconds=round(time.monotonic() - started, 3))
         state = "success" if code == 0 else "failed"
         self._note(
-            job, state=state, exit_code=code, reason=reason, artifacts=tuple(dict.fromkeys(kept))
+            job.name,
+            state=state,
+            exit_code=code,
+            reason=reason,
+            artifacts=tuple(dict.fromkeys(kept)),
         )
         said = "ok" if code == 0 else f"failed with exit code {code}: {reason}"
         self.say(f"[{job.name}] {said} ({self.jobs[job.name].seconds:.1f} s)")
@@ -336,8 +355,8 @@ class _Running:
         log.write(text + "\n")  # type: ignore[attr-defined]
         self.say(f"[{job.name}] {text}")
 
-    def _note(self, job: PipelineJob, **what: object) -> None:
-        self.jobs[job.name] = msgspec.structs.replace(self.jobs[job.name], **what)
+    def _note(self, name: str, **what: object) -> None:
+        self.jobs[name] = msgspec.structs.replace(self.jobs[name], **what)
 
     def _record(self, state: str, code: int | None = None) -> Run:
         return Run(
@@ -365,10 +384,12 @@ class _Running:
         write_bytes(self.place / "index.html", page.page(made, self.place).encode())
         return made
 
-    def _finish(self, cancelled: bool) -> Run:
+    def _finish(self, cancelled: bool, state: State | None = None) -> Run:
         broken = next((job for name, job in self.jobs.items() if self._broken(name)), None)
         code = Interrupted.exit_code if cancelled else broken.exit_code if broken else 0
-        state = "canceled" if cancelled else "failed" if broken else "success"
+        if state == "failed":
+            code = code or 1
+        state = state or ("canceled" if cancelled else "failed" if broken else "success")
         done = self._write(state, code)
         cases = tuple(_case(job, self.place) for job in done.jobs)
         junit.write(self.place / "junit.xml", [junit.Suite(f"{done.project} pipeline", cases)])

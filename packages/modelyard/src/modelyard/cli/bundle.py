@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -62,4 +63,5 @@ def open_command(path: Path, folder: Path) -> None:
 
     found = unfold(path, folder)
     click.echo(f"✓ {found.manifest.project} is in {folder}, data {', '.join(found.manifest.data)}")
-    click.echo(f"Next:\n  cd {folder}\n  modelyard reproduce")
+    home = shlex.quote(str(folder / found.manifest.folder))
+    click.echo(f"Next:\n  cd {home}\n  modelyard reproduce")

@@ -81,7 +81,7 @@ def run(
 
 
 @command.command("report")
-@click.option("--base", default="main", show_default=True, help="The branch to compare with.")
+@click.option("--base", help="The branch to compare with; ci.branch by default.")
 @click.option(
     "-o",
     "--output",
@@ -91,11 +91,12 @@ def run(
     help="Where it goes; its plots lie beside it.",
 )
 @click.option("--print", "printed", is_flag=True, help="Print it too.")
-def report(base: str, output: Path, printed: bool) -> None:
+def report(base: str | None, output: Path, printed: bool) -> None:
     """Write what this branch changes, in Markdown: metrics, gate, data, parameters, size, plots."""
     from modelyard.ci import proposal
 
-    text = proposal.write(project.load(), base, output.absolute())
+    here = project.load()
+    text = proposal.write(here, base or here.settings.ci.branch, output.absolute())
     click.echo(text if printed else str(output))
 
 

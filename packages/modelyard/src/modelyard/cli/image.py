@@ -76,7 +76,8 @@ def run(reference: str, host: str, port: int, detach: bool, name: str) -> None:
         runs.foreground(here, reference, host=host, port=port)
     found = runs.background(here, reference, host=host, port=port, name=name)
     click.echo(f"{found.url}  {found.container[:12]}, ready in {found.ready_seconds:.1f} s")
-    click.echo(f"Next:  docker logs {found.container[:12]}  ·  docker rm -f {found.container[:12]}")
+    name, container = found.engine, found.container[:12]
+    click.echo(f"Next:  {name} logs {container}  ·  {name} rm -f {container}")
 
 
 @command.command("verify")
@@ -134,7 +135,8 @@ def context(release: str, render: bool) -> None:
     for path in (*written, *made.written):
         click.echo(f"  wrote {path}")
     click.echo(f"image/: {len(made.wheels)} wheels and the package")
-    click.echo("Next:  docker build --network none image")
+    engine = "podman" if here.settings.image.engine == "podman" else "docker"
+    click.echo(f"Next:  {engine} build --network none image")
 
 
 @command.command("report")

@@ -183,7 +183,9 @@ def summary(record: Record) -> str:
             f"parity {r.parity_difference:.1e} on {r.parity_rows:,} + {r.parity_mutated_rows:,} "
             f"rows · model {r.model_digest[:12]}"
         ),
-        GateRecord: lambda r: f"passed, {len(r.checks)} checks" if r.passed else "refused",
+        GateRecord: lambda r: (
+            f"passed, {len(r.checks)} check{'s' * (len(r.checks) != 1)}" if r.passed else "refused"
+        ),
     }
     return say[type(record)](record)
 

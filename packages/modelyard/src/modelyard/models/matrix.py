@@ -6,6 +6,7 @@ and serving (docs/adr/0003-one-canonicaliser.md). This file only chooses what it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,15 @@ from modelyard.models.family import skewed
 from modelyard.records import Column, Schema
 from modelyard.settings import DataSection
 from modelyard_serve.contract import Feature
-from modelyard_serve.encoding import PARTS, Matrix, date_parts, encode_column
+from modelyard_serve.encoding import PARTS, Matrix, date_parts, encode_column, respelled
 
 TIME_PARTS = ("month", "day", "weekday", "hour")
 """Parts of `data.time`: its running value is left out, since that moment never comes back."""
 
 MAX_LEVELS = 1000
 MIN_LEVEL_ROWS = 2
+_CODE = re.compile(r"[+-]?(0[0-9]|[0-9]{19})")
+"""What a number would spoil: 0042, or more digits than 64 bits hold."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,24 @@ def clusters(data: DataSection, split: Path, rows: NDArray[np.int64]) -> NDArray
         return None
     keys: NDArray[np.uint64] = pl.read_parquet(split, columns=["key"])["key"].to_numpy()[rows]
     return keys
+
+
+def as_text(schema: Schema) -> frozenset[str]:
+    """Columns whose cells a reader of text must leave as they stand.
+
+    Numbers that are written with marks (1.234,5), and categories with a level that a column of
+    numbers or truth values would spell otherwise: 0042, 1.0, True.
+    """
+    return frozenset(
+        column.name
+        for column in schema.columns
+        if column.style != "plain"
+        or (column.kind == "category" and any(map(_spoiled, column.levels)))
+    )
+
+
+def _spoiled(level: str) -> bool:
+    return _CODE.match(level) is not None or respelled(level) not in (None, level)
 
 
 def signature(schema: Schema, dev: pl.DataFrame) -> tuple[Feature, ...]:
@@ -88,13 +109,11 @@ def _feature(column: Column, values: pl.Series) -> Feature | None:
     if missing == 1.0:
         return None
     if column.kind == "category":
-        counts = (
-            values.drop_nulls()
-            .value_counts()
-            .sort(["count", column.name], descending=[True, False])
-        )
+        # The column may be called count: its name and that of its rows must not meet.
+        counts = values.alias("level").drop_nulls().value_counts(name="rows")
+        counts = counts.sort(["rows", "level"], descending=[True, False])
         rows_needed = MIN_LEVEL_ROWS if len(counts) > 20 else 1
-        levels = counts.filter(pl.col("count") >= rows_needed)[column.name].to_list()[:MAX_LEVELS]
+        levels = counts.filter(pl.col("rows") >= rows_needed)["level"].to_list()[:MAX_LEVELS]
         if not levels:
             return None
         return Feature(

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from modelyard.project import Project
-from modelyard.records import Schema, read_if_there
+from modelyard.records import Column, Schema, read_if_there
+from modelyard.registry.data_versions import current_version
 from modelyard.tools import dvc, git
 
 OWN_FILES = (
@@ -81,17 +82,8 @@ def after_run(project: Project, before: Lineage) -> Lineage:
 
 
 def data_version(project: Project) -> str | None:
-    """The tag `vN` whose pointer is the working one, the newest if several are."""
-    wanted = dvc.pointer_md5(project.data_pointer)
-    if wanted is None:
-        return None
-    pointer = project.data_pointer.relative_to(project.root).as_posix()
-    found = None
-    for tag in git.tags(project.root, "data/v*"):
-        content = git.show(project.root, f"{tag.name}:{pointer}")
-        if content is not None and wanted in content.decode("utf-8", "replace"):
-            found = tag.name.removeprefix("data/")
-    return found
+    """The version `vN` whose pointer is the working one, the newest if several are."""
+    return current_version(project) if git.is_repo(project.root) else None
 
 
 def of_package(project: Project) -> dict[str, str]:
@@ -112,17 +104,31 @@ def of_package(project: Project) -> dict[str, str]:
 def split_identity(project: Project) -> dict[str, str]:
     """Names for how rows are dealt; models of one identity were trained on the same side.
 
-    Where rows are known by their content, another set of columns deals them all anew: these have a
-    name of their own.
+    Where rows are known by their content, another set of columns deals them all anew, and so may
+    columns that are read otherwise (numbers that became texts): both have a name of their own.
     """
     data, split = project.settings.data, project.settings.split
     parts = [split, data.id, data.group, sorted(data.exclude), data.target]
     found = {"split": hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]}
     schema = read_if_there(project.record("schema"), Schema)
     if schema is not None and split.kind != "time" and not (data.id or data.group):
-        names = sorted({column.name for column in schema.columns} - {*data.exclude, data.target})
-        found["split_columns"] = hashlib.sha256(msgspec.json.encode(names)).hexdigest()[:16]
+        left_out = {*data.exclude, data.target}
+        columns = sorted((c for c in schema.columns if c.name not in left_out), key=_by_name)
+        found["split_columns"] = _short([column.name for column in columns])
+        found["split_kinds"] = _short([_HASHED_AS.get(c.kind, "words") for c in columns])
     return found
+
+
+_HASHED_AS = {"number": "number", "integer": "number", "datetime": "moment"}
+"""Kinds with keys of their own; most values, not all, keep theirs where a column becomes text."""
+
+
+def _by_name(column: Column) -> str:
+    return column.name
+
+
+def _short(parts: list[str]) -> str:
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
 def dealt_anew(project: Project, before: Mapping[str, str]) -> bool:

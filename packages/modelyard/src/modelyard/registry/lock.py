@@ -17,6 +17,7 @@ from datetime import datetime
 
 from modelyard.errors import LockHeld
 from modelyard.project import Project
+from modelyard.tools import git
 
 PLACES = (".", "data/interim", "data/raw", "records", "plots", "reports", ".modelyard/champions")
 """Where files and folders are written under a temporary name first."""
@@ -43,10 +44,14 @@ def hold(project: Project, command: str) -> Iterator[None]:
                 why=_holder(file.read()),
                 next_step="wait for it to end, or stop it, and run this again",
             ) from error
+        file.seek(0)
+        died = file.read()  # empty where the holder before ended by itself
         file.truncate(0)
         json.dump({"pid": os.getpid(), "command": command, "since": time.time()}, file)
         file.flush()
         clear(project)
+        if died and git.is_repo(project.root):
+            git.drop_locks(project.root, since=_since(died))
         try:
             yield
         finally:
@@ -65,6 +70,13 @@ def clear(project: Project) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _since(text: str) -> float:
+    try:
+        return float(json.loads(text)["since"])
+    except (ValueError, KeyError, TypeError):
+        return time.time()  # it died before it had said anything, and so before it called git
 
 
 def _lives(process: int) -> bool:

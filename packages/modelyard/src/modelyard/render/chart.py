@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 
 from modelyard.render.engine import inline
 
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 """The chart's own version: raised with every change of a template."""
 
 MEASURED = {"memory": "107", "micros": "183", "request": "160Mi", "limit": "384Mi"}
@@ -72,8 +72,11 @@ def _quoted(text: str) -> str:
 
 
 def _walk(root: Traversable, before: str = "") -> list[str]:
+    """Paths of the files below `root`, without the bytecode that an installation leaves there."""
     found = []
     for entry in root.iterdir():
+        if entry.name == "__pycache__":
+            continue
         path = f"{before}{entry.name}"
         found += _walk(entry, f"{path}/") if entry.is_dir() else [path]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -9,7 +10,8 @@ from modelyard.render.engine import fill_pipeline
 from modelyard.settings import Settings
 
 STAGES = ("lint", "test", "data", "train", "image", "deploy", "smoke")
-"""The stages in order, under the same names on every service."""
+"""The stages in order, under the same names on every service. Behind them come `deploy-NAME` and
+`smoke-NAME` of every environment but the first: GitLab lets no job need one of a later stage."""
 
 CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
 PYTHON = "actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065 # v5.6.0"
@@ -117,10 +119,11 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
         made.append(Job("smoke", "smoke", ("modelyard smoke",), needs=(last,), takes=("train",)))
     for place, name in enumerate(ci.environments):
         address = f"{name.upper().replace('-', '_')}_URL"
+        behind = f"-{name}" if place else ""
         made.append(
             Job(
                 f"deploy-{name}",
-                "deploy",
+                f"deploy{behind}",
                 (f"modelyard deploy --env {name} --yes",),
                 needs=(last,),
                 takes=("train",),
@@ -131,30 +134,45 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 main=True,
             )
         )
-        last = f"deploy-{name}"
         made.append(
             Job(
                 f"smoke-{name}",
-                "smoke",
-                (f'modelyard smoke "${address}"',),
-                needs=(last,),
+                f"smoke{behind}",
+                # What is deployed is the champion; what was trained here may not be.
+                (f'modelyard smoke --champion "{_address(settings, name, address)}"',),
+                needs=(f"deploy-{name}",),
                 takes=("train",),
+                remote=True,
                 main=True,
                 secrets=(address,),
             )
         )
+        last = f"smoke-{name}"
     return tuple(made)
+
+
+def _address(settings: Settings, name: str, variable: str) -> str:
+    """An environment's address in the shell's words: the service's variable, else the setting."""
+    known = settings.deploy.environments.get(name)
+    url = known.url if known else None
+    # Within double quotes, and within YAML, these signs mean themselves.
+    if url is None or not re.fullmatch(r"https?://[\w.:/%~-]+", url, re.ASCII):
+        return f"${variable}"
+    return f"${{{variable}:-{url}}}"
 
 
 def texts(settings: Settings) -> dict[str, str]:
     """Path -> content of every file that is written for the services and for people."""
     ci = settings.ci
+    table = jobs(settings)
+    run = tuple(dict.fromkeys(job.stage for job in table))
     values = {
         "settings": settings,
         "ci": ci,
-        "jobs": jobs(settings),
-        "all_stages": STAGES,
-        "stages": [s for s in STAGES if any(job.stage == s for job in jobs(settings))],
+        "jobs": table,
+        "all_stages": tuple(dict.fromkeys((*STAGES, *run))),
+        "run_stages": run,
+        "stages": [stage for stage in STAGES if stage in run],
         "action": {
             "checkout": CHECKOUT,
             "python": PYTHON,

@@ -7,6 +7,7 @@ what exists and cannot be read is an error that names the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from modelyard.project import Project
 from modelyard.records import (
     AuditLine,
     ChampionRecord,
+    Deployment,
     EvaluateRecord,
     GateRecord,
     IngestRecord,
@@ -41,6 +43,7 @@ LOGS = "ci/logs"
 LOG_LINES = 400
 """Of a log so many of its last lines stand in the page; the file is linked."""
 LOGS_SHOWN = 12
+DEPLOYMENTS_SHOWN = 20
 COMMITS = 40
 
 
@@ -96,7 +99,7 @@ class Gathered:
     drift: Plain | None = None
     image: Plain | None = None
     image_check: Plain | None = None
-    deployments: tuple[tuple[str, Plain], ...] = ()
+    deployments: tuple[Deployment, ...] = ()
     pipelines: tuple[PipelineRun, ...] = ()
     commits: tuple[git.Commit, ...] = ()
     reports: tuple[str, ...] = ()
@@ -202,14 +205,14 @@ def _data_tags(project: Project) -> tuple[DataTag, ...]:
     return tuple(found)
 
 
-def _deployments(project: Project) -> tuple[tuple[str, Plain], ...]:
-    """Records of targets beyond the image, such as kubernetes or ecs."""
-    found = []
-    for name in ("chart", "kubernetes", "kube", "ecs", "deploy", "aws"):
-        body = _plain(project.record(name))
-        if body is not None:
-            found.append((name, body))
-    return tuple(found)
+def _deployments(project: Project) -> tuple[Deployment, ...]:
+    """What environments were asked to run, newest first; a line that cannot be read is none."""
+    found: list[Deployment] = []
+    if project.deployments.is_file():
+        for line in reversed(project.deployments.read_bytes().splitlines()):
+            with suppress(msgspec.MsgspecError):
+                found.append(msgspec.json.decode(line, type=Deployment))
+    return tuple(found[:DEPLOYMENTS_SHOWN])
 
 
 def _pipelines(project: Project) -> tuple[PipelineRun, ...]:

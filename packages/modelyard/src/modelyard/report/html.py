@@ -15,6 +15,7 @@ from modelyard.project import Project
 from modelyard.records import (
     Comparison,
     EvaluateRecord,
+    RunLine,
     Schema,
     Slice,
     StudyRecord,
@@ -163,10 +164,17 @@ def view(state: Gathered) -> dict[str, Any]:
 
 
 def _runs(state: Gathered) -> list[dict[str, Any]]:
-    """The runs, best first; the champion's is marked."""
-    sign = -1 if state.runs.direction == "maximize" else 1
+    """The runs, best first; those of the newest run's metric stand before others."""
     scored = [run for run in state.runs.runs if run.value is not None]
-    ranked = sorted(scored, key=lambda run: sign * (run.value or 0.0))
+    newest = list(dict.fromkeys(run.metric for run in reversed(scored)))
+
+    def place(run: RunLine) -> tuple[int, float]:
+        known = METRICS.get(run.metric)
+        smaller = (known.direction if known else state.runs.direction) == "minimize"
+        value = run.value or 0.0
+        return newest.index(run.metric), value if smaller else -value
+
+    ranked = sorted(scored, key=place)
     now = state.champion.run_id if state.champion else None
     return [{"run": run, "champion": run.run_id == now} for run in ranked]
 

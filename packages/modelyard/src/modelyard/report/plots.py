@@ -15,6 +15,8 @@ from modelyard.report.words import metric_title, number
 
 TOP_FEATURES = 15
 TOP_TRIALS = 12
+FEW_OUTSIDE = 4
+"""Up to this many marks outside a frame have their values written beside them."""
 Lines = list[dict[str, str]]
 
 
@@ -150,6 +152,11 @@ def _history(study: StudyRecord) -> str:
                 radius=4.5,
                 tips=[_tip(t, study.metric) for t, _ in some],
             )
+    outside = [(t, s) for t, s in scored if not low <= s <= high]
+    for trial, score in outside:
+        arrow, edge, above = ("↓", low, 9) if score < low else ("↑", high, -17)
+        value = f" {score:.3g}" if len(outside) <= FEW_OUTSIDE else ""
+        chart.words(float(trial.number), edge, arrow + value, above=above)
     return chart.svg()
 
 

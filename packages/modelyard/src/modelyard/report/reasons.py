@@ -114,7 +114,9 @@ def data(state: Gathered) -> str:
         text += {
             "time": " By time, since the model will be asked about later rows than it was shown.",
             "group": " By group, so that no group stands on two sides.",
-            "stratified": " Each side holds the classes in equal shares.",
+            "stratified": " Each side holds nearly the same share of each class."
+            if split.class_counts
+            else "",
         }.get(split.kind, "")
     if ingest.findings:
         text += " To know: " + "; ".join(f.message for f in ingest.findings[:3]) + "."
@@ -136,11 +138,16 @@ def result(state: Gathered) -> str:
     )
     pair = state.gate.comparison if state.gate else None
     if pair is not None:
-        sure = pair.low > 0
+        if pair.low > 0:
+            verdict = ", better beyond chance."
+        elif pair.high < 0:
+            verdict = ", worse beyond chance."
+        else:
+            verdict = "; chance alone could explain it."
         text += (
             f" Against champion v{pair.champion_version} on the same {count(pair.rows)} rows: "
             f"{signed(pair.improvement)} (interval {signed(pair.low)} to {signed(pair.high)})"
-            + (", better beyond chance." if sure else "; chance alone could explain it.")
+            + verdict
         )
     return text
 

@@ -20,7 +20,8 @@ def number(value: float | int | str | None, digits: int = 4) -> str:
         return f"{value:,.0f}".replace(",", "\u202f")
     if 0 < abs(value) < 1e-4:
         return f"{value:.1e}".replace("e-0", "e-").replace("-", "−")
-    text = f"{value:.{digits}f}" if abs(value) < 1 else f"{value:.{digits}g}"
+    # Decimals in a column stand below each other; small ones would lose their digits.
+    text = f"{value:.{digits}f}" if 0.1 <= abs(value) < 1 or not value else f"{value:.{digits}g}"
     return text.replace("-", "−")
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from modelyard.errors import UsageError, capped
 from modelyard.project import FILE, OVERRIDES
@@ -16,7 +20,8 @@ from modelyard.render import messages
 from modelyard.render.files import missing_lines
 from modelyard.scaffold.generated import RULES, is_executable, rendered
 from modelyard.scaffold.plan import Plan, plan
-from modelyard.scaffold.report import InitReport, Stages
+from modelyard.scaffold.report import Inferred, InitReport, Stages
+from modelyard.settings import CiSection
 from modelyard.tools import dvc, git
 
 NEEDED = (FILE, OVERRIDES, "dvc.yaml")
@@ -57,11 +62,14 @@ def adopt(
             why="--adopt sets modelyard up inside a repository that is there.",
             next_step="git init -b main, or without --adopt: modelyard init NAME …",
         )
-    table = data.absolute()
+    root, table = Path(os.path.normpath(root)), Path(os.path.normpath(data.absolute()))
+    sections, found, said = _of_repository(root, sections)
     inside = table.is_relative_to(root)
     path = table.relative_to(root).as_posix() if inside else f"data/raw/{data.name}"
     made = plan(name, data, target, path=path, stages=stages, sections=sections, call=call)
+    inferred = (*made.inferred, *found)
     changes = _compare(root, made, table, inside)
+    changes.notes += said
     if changes.conflicts:
         raise UsageError(
             f"{len(changes.conflicts)} files are in the way; nothing was written.",
@@ -77,9 +85,45 @@ def adopt(
     if done:
         files, notes = (), (*notes, "Everything is in place already.")
     if dry_run or done:
-        return InitReport(root, name, files, made.inferred, kept=kept, notes=notes)
+        return InitReport(root, name, files, inferred, kept=kept, notes=notes)
     commits, tag = _carry_out(root, made, data, changes)
-    return InitReport(root, name, files, made.inferred, commits, tag, kept, notes)
+    return InitReport(root, name, files, inferred, commits, tag, kept, notes)
+
+
+def _of_repository(
+    root: Path, sections: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Mapping[str, Any]], list[Inferred], list[str]]:
+    """The sections with what the repository says of pipelines; what was inferred; notes."""
+    told, known = dict(sections.get("ci", {})), _there(root)
+    inferred: list[Inferred] = []
+    notes: list[str] = []
+    if "branch" not in told:
+        of_origin = git.origin_branch(root)
+        branch = known.get("branch") or of_origin or git.branch(root) or ""
+        if branch != CiSection().branch and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", branch):
+            told["branch"] = branch
+            why = "origin's branch" if branch == of_origin else "the branch that is checked out"
+            inferred.append(("ci.branch", branch, why))
+    top = git.toplevel(root)
+    if top is not None and top.resolve() != root.resolve():
+        services = told.setdefault("services", known.get("services", []))
+        place = root.resolve().relative_to(top.resolve()).as_posix()
+        notes.append(
+            ("The pipelines here are read by no service" if services else "No pipeline is written")
+            + f": GitHub and GitLab read them only at the repository's root, {top}. Write one "
+            f"there that runs the verbs of {place}/Makefile: "
+            f"cd {place} && make lint test data train."
+        )
+    return {**sections, **({"ci": told} if told else {})}, inferred, notes
+
+
+def _there(root: Path) -> dict[str, Any]:
+    """The ci section of a modelyard.yaml that is there: to adopt again changes nothing."""
+    try:
+        tree = yaml.safe_load((root / FILE).read_text(encoding="utf-8"))
+        return dict(tree["ci"])
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return {}
 
 
 def _compare(root: Path, made: Plan, table: Path, inside: bool) -> Changes:

@@ -69,13 +69,13 @@ def plan(
     from modelyard.tables.reading import read_table
 
     told = sections.get("data", {})
-    with advising(call, target):
+    with advising(call, target, sections):
         raw = read_table(
             table,
             encoding=str(told.get("encoding", "auto")),
             delimiter=str(told.get("delimiter", "auto")),
         )
-    with advising(call, target, raw.frame.columns):
+    with advising(call, target, sections, raw.frame.columns):
         settings, inferred = _settings(name, raw, target, path, sections)
     reasons = _by_key(inferred)
     texts = {
@@ -97,7 +97,10 @@ def _settings(
 
     told = dict(sections.get("data", {}))
     told.pop("path", None)
-    found = suggest(raw.frame, target, delimiter=raw.delimiter)
+    # The table is read as the person says: else no option could mend what is wrong with it.
+    least = {"project": {"name": name}, "data": {"path": path, "target": target, **told}}
+    data = project.settings_from(least, project.FILE).data
+    found = suggest(raw.frame, data.target, delimiter=raw.delimiter, told=data)
     inferred: list[Inferred] = [
         ("table", f"{len(raw.frame):,} rows, {raw.frame.width} columns", _form(raw))
     ]
@@ -202,6 +205,7 @@ def _seed(typed: pl.DataFrame, schema: Schema, settings: Settings) -> int:
         id_column=data.id,
         group=data.group,
         excluded=data.exclude,
+        schema=schema,
     )
     target = typed[schema.target]
     if schema.task == "regression":

@@ -39,14 +39,14 @@ def reading_options(project: Project | None) -> dict[str, Any]:
 
 def release_scores(project: Project, release: ChampionRecord, table: Path) -> tuple[Any, Any]:
     """A labelled table's target, shape (rows,), and a release's outputs on it, shape (rows, k)."""
-    from modelyard.models.matrix import raw_columns, target
+    from modelyard.models.matrix import as_text, raw_columns, target
     from modelyard.tables import reading, schema
     from modelyard_serve.scorer import Scorer
 
     known = read_json(project.record("schema"), Schema)
     data = project.settings.data
     raw = reading.read_table(
-        table, encoding=data.encoding, delimiter=data.delimiter, as_text=known.styled
+        table, encoding=data.encoding, delimiter=data.delimiter, as_text=as_text(known)
     )
     frame = schema.apply(
         raw.frame,
@@ -57,5 +57,7 @@ def release_scores(project: Project, release: ChampionRecord, table: Path) -> tu
     )
     frame = frame.filter(frame[known.target].is_not_null())
     scorer = Scorer(champion.package_of(project, release.version, release.package_digest))
-    outputs = scorer.score(raw_columns(scorer.manifest.features, frame)).outputs
-    return target(known, frame), outputs
+    features = scorer.manifest.features
+    # A column of texts for this release may be one of two words, and so of booleans, by now.
+    spelled = schema.in_words(frame, known, [f.name for f in features if f.kind == "category"])
+    return target(known, frame), scorer.score(raw_columns(features, spelled)).outputs

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.errors import ModelyardError, UsageError
+from modelyard.ship.golden import differences
 from modelyard.ship.serve import Served
 
 PATIENCE = 60.0
@@ -50,7 +51,8 @@ def smoke(served: Served, address: str | None = None, *, timeout: float = 30.0) 
                 if address
                 else "The address is empty.",
                 why="It begins with http:// or https://. In a pipeline it is a variable of the "
-                "environment, such as STAGING_URL, which may not be set yet.",
+                "repository (not of an environment), such as STAGING_URL, else "
+                "deploy.environments.staging.url; neither may be set yet.",
                 next_step="modelyard smoke https://HOST, or without an address: modelyard smoke",
             )
         return _compare(served.package, address.rstrip("/"), timeout)
@@ -67,31 +69,29 @@ def _compare(package: Path, address: str, timeout: float) -> Smoke:
     seconds = time.monotonic() - started
     try:
         if manifest.task == "regression":
-            found = [[float(value)] for value in answer["predictions"]]
+            found = [[value] for value in answer["predictions"]]
         else:
-            found = [[float(value) for value in row] for row in answer["probabilities"]]
+            found = answer["probabilities"]
         classes = tuple(answer.get("classes", ()))
-    except (KeyError, TypeError, ValueError) as error:
+        if classes != manifest.classes:
+            raise ModelyardError(
+                f"{address} serves another model.",
+                why=f"Its classes are {list(classes)}, the package's are {list(manifest.classes)}.",
+                next_step=f"see what answers there: curl {address}/v1/model",
+            )
+        far = differences(found, golden.scores, relative=False)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelyardError(
             f"{address} answers in another form.",
             why=f"{type(error).__name__}: {error}, in {json.dumps(answer)[:200]}",
             next_step=f"see what answers there: curl {address}/v1/model",
         ) from error
-    if classes != manifest.classes or len(found) != len(golden.scores):
-        raise ModelyardError(
-            f"{address} serves another model.",
-            why=f"Its classes are {list(classes)}, the package's are {list(manifest.classes)}.",
-            next_step=f"see what answers there: curl {address}/v1/model",
-        )
     scale = 1.0
     if manifest.task == "regression":
         scale = max(1.0, *(abs(value) for row in golden.scores for value in row))
-    worst, place = max(
-        (max(abs(a - b) for a, b in zip(one, other, strict=True)), index)
-        for index, (one, other) in enumerate(zip(found, golden.scores, strict=True))
-    )
-    # A NaN must fail too, hence "not <=".
-    if not worst <= golden.tolerance * scale:
+    worst = max(far)
+    if worst > golden.tolerance * scale:
+        place = far.index(worst)
         raise ModelyardError(
             f"{address} does not answer as the package was packed.",
             why=f"Golden sample {place} gives {found[place]}, packed was {golden.scores[place]}.",

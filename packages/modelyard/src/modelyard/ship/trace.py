@@ -11,6 +11,7 @@ from modelyard.errors import UsageError
 from modelyard.project import Project
 from modelyard.records import ChampionRecord
 from modelyard.registry import champion, images
+from modelyard.registry.data_versions import DataVersion, versions
 from modelyard.ship.preflight import tracking_uri
 from modelyard.ship.track import open_store
 from modelyard.tools import git, mlflow
@@ -21,28 +22,31 @@ SHORTEST = 4
 
 @dataclass(frozen=True)
 class Chain:
-    """One run with everything that hangs on it; texts are empty where a link does not exist.
+    """One run with everything that hangs on it, or a data version that no run has seen yet.
 
-    `images` are the references and digests of the images that hold the release.
+    Texts are empty where a link does not exist. `data_commit` is the one that brought the data
+    version. `images` are the references and digests of the images that hold the release.
     """
 
     data_version: str
     data_md5: str
-    commit: str
-    dirty: str
-    run_id: str
-    model_digest: str
-    package_digest: str
-    version: str
-    release_commit: str
-    released: str
-    champion: bool
+    data_commit: str
+    commit: str = ""
+    dirty: str = ""
+    run_id: str = ""
+    model_digest: str = ""
+    package_digest: str = ""
+    version: str = ""
+    release_commit: str = ""
+    released: str = ""
+    champion: bool = False
     images: tuple[tuple[str, str], ...] = ()
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Name and value of each link, in the direction in which data moves."""
         dirty = " + dirty.patch (in the run's artifacts)" if self.dirty == "true" else ""
-        yield "data", f"{self.data_version or 'unversioned'}  md5 {self.data_md5 or '–'}"
+        brought = f"  since commit {self.data_commit[:12]}" if self.data_commit else ""
+        yield "data", f"{self.data_version or 'unversioned'}  md5 {self.data_md5 or '–'}{brought}"
         yield "commit", (self.commit or "–") + dirty
         yield "run", self.run_id or "–"
         yield "model", self.model_digest or "–"
@@ -60,12 +64,12 @@ class Chain:
             return bool(self.data_version)
         if self.version and what in (f"model/v{self.version}", f"v{self.version}"):
             return True
-        links = [self.data_md5, self.commit, self.run_id, self.model_digest]
-        links += [self.package_digest, self.release_commit]
+        links = [self.data_md5, self.data_commit, self.commit, self.run_id]
+        links += [self.model_digest, self.package_digest, self.release_commit]
         links += [digest.removeprefix("sha256:") for _, digest in self.images]
         if what in (reference for reference, _ in self.images):
             return True
-        if commit is not None and commit in (self.commit, self.release_commit):
+        if commit is not None and commit in (self.data_commit, self.commit, self.release_commit):
             return True
         return len(what) >= SHORTEST and any(link.startswith(what) for link in links if link)
 
@@ -100,6 +104,7 @@ def trace(project: Project, what: str) -> list[Chain]:
 def _chains(project: Project) -> list[Chain]:
     releases = _releases(project)
     now = champion.current(project)
+    data = {version.version: version for version in _data_versions(project)}
     chains, seen = [], set()
     for run in _runs(project):
         digest = run.tags.get(mlflow.DIGEST_TAG, "")
@@ -108,10 +113,12 @@ def _chains(project: Project) -> list[Chain]:
             seen.add(digest)
         else:
             version, release_commit, released = "", "", None
+        data_version = run.tags.get("modelyard.data_version", "")
         chains.append(
             Chain(
-                data_version=run.tags.get("modelyard.data_version", ""),
+                data_version=data_version,
                 data_md5=run.tags.get("modelyard.data_md5", ""),
+                data_commit=data[data_version].commit if data_version in data else "",
                 commit=run.tags.get("modelyard.commit", ""),
                 dirty=run.tags.get("modelyard.dirty", ""),
                 run_id=run.run_id,
@@ -130,6 +137,9 @@ def _chains(project: Project) -> list[Chain]:
                 Chain(
                     data_version=released.data_version,
                     data_md5=released.data_md5,
+                    data_commit=(
+                        data[released.data_version].commit if released.data_version in data else ""
+                    ),
                     commit=released.commit,
                     dirty="",
                     run_id=released.run_id,
@@ -141,7 +151,16 @@ def _chains(project: Project) -> list[Chain]:
                     champion=now is not None and now.package_digest == digest,
                 )
             )
+    # A version that no model was trained on yet is a chain of one link.
+    trained = {chain.data_version for chain in chains}
+    for made in data.values():
+        if made.version not in trained:
+            chains.append(Chain(made.version, made.md5, made.commit))
     return chains
+
+
+def _data_versions(project: Project) -> list[DataVersion]:
+    return versions(project) if git.is_repo(project.root) else []
 
 
 def _images(project: Project) -> dict[str, list[tuple[str, str]]]:
@@ -161,8 +180,8 @@ def _with_images(chain: Chain, built: dict[str, list[tuple[str, str]]]) -> Chain
 
 def _runs(project: Project) -> list[mlflow.RunInfo]:
     uri = tracking_uri(project)
-    file = uri.removeprefix("sqlite:///")
-    if uri != file and not (project.root / file).is_file():
+    file = mlflow.sqlite_file(project.root, uri)
+    if file is not None and not file.is_file():
         return []
     mlflow.preflight(project.root, uri)
     return mlflow.search_runs(open_store(project))

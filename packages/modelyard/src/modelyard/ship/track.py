@@ -248,7 +248,11 @@ class RunRow:
 
 
 def ranked_runs(project: Project, count: int = 20) -> list[RunRow]:
-    """The recorded runs, best first by their test metric."""
+    """The recorded runs, best first by their test metric.
+
+    Where the metric was changed, runs of the newest run's metric come first: figures of two
+    metrics have no order.
+    """
     found = _found(project)
     versions = {line.run_id: line.to_version for line in champion.audit(project)}
     now = champion.current(project)
@@ -274,17 +278,27 @@ def ranked_runs(project: Project, count: int = 20) -> list[RunRow]:
                 package_digest=digest,
             )
         )
-    if found:
-        descending = found[0].tags.get("modelyard.direction") != "minimize"
-        worst = float("-inf") if descending else float("inf")
-        rows.sort(key=lambda r: worst if r.value is None else r.value, reverse=descending)
+    order = {metric: place for place, metric in enumerate(dict.fromkeys(r.metric for r in rows))}
+    smaller = {
+        run.tags.get("modelyard.metric", "")
+        for run in found
+        if run.tags.get("modelyard.direction") == "minimize"
+    }
+
+    def place(row: RunRow) -> tuple[int, float]:
+        if row.value is None:
+            return order[row.metric], float("inf")
+        return order[row.metric], row.value if row.metric in smaller else -row.value
+
+    rows.sort(key=place)
     return rows[:count]
 
 
 def _found(project: Project) -> list[mlflow.RunInfo]:
     """The store's runs; none where the project's own store does not exist yet."""
     uri = tracking_uri(project)
-    if uri == "sqlite:///mlflow.db" and not (project.root / "mlflow.db").is_file():
+    file = mlflow.sqlite_file(project.root, uri)
+    if file is not None and not file.is_file():
         return []
     mlflow.preflight(project.root, uri)
     return mlflow.search_runs(open_store(project))

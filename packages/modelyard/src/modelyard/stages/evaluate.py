@@ -186,12 +186,12 @@ def _slices(
     found: list[Slice] = []
     for column in main:
         levels = _spelled(frame[column.name], column)
-        names, counts = np.unique(levels, return_counts=True)
-        frequent = sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))[:SLICE_LEVELS]
-        for index in frequent:
-            if counts[index] < SLICE_ROWS:
+        counts: dict[str, int] = dict(levels.value_counts(name="rows").iter_rows())
+        frequent = sorted(counts, key=lambda level: (-counts[level], level))[:SLICE_LEVELS]
+        for level in frequent:
+            if counts[level] < SLICE_ROWS:
                 break
-            here = levels == names[index]
+            here = (levels == level).to_numpy()
             value = metrics.score(study.metric, held.y[here], held.scores[here], study.threshold)
             plain = metrics.score(study.metric, held.y[here], held.baseline[here])
             # One class alone has no AUC: such a slice says nothing.
@@ -199,8 +199,8 @@ def _slices(
                 found.append(
                     Slice(
                         column=column.name,
-                        level=str(names[index]),
-                        rows=int(counts[index]),
+                        level=level,
+                        rows=counts[level],
                         value=value,
                         baseline=plain,
                     )
@@ -208,14 +208,13 @@ def _slices(
     return tuple(found)
 
 
-def _spelled(series: pl.Series, column: Column) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+def _spelled(series: pl.Series, column: Column) -> pl.Series:
     """Levels as texts; booleans in the dataset's own spelling."""
     if series.dtype == pl.Boolean:
         false, true = column.levels if len(column.levels) == 2 else ("false", "true")
         spelled = [MISSING if v is None else true if v else false for v in series.to_list()]
-    else:
-        spelled = series.cast(pl.String).fill_null(MISSING).to_list()
-    return np.array(spelled, dtype=np.str_)
+        return pl.Series("level", spelled, dtype=pl.String)
+    return series.cast(pl.String).fill_null(MISSING).alias("level")
 
 
 def _write_plots(folder: Path, files: Mapping[str, points.Points]) -> None:

@@ -24,6 +24,7 @@ from modelyard.records import (
     write_json,
 )
 from modelyard.registry import champion, lineage
+from modelyard.tables.schema import in_words
 from modelyard_serve.errors import InputError
 from modelyard_serve.scorer import Scorer
 
@@ -180,7 +181,10 @@ def _against_champion(
     before = None
     if not foreign:
         try:
-            before = old.score(raw_columns(old.manifest.features, test)).outputs
+            # A column of texts then may be one of two words, and so of booleans, now.
+            texts = [f.name for f in old.manifest.features if f.kind == "category"]
+            spelled = in_words(test, schema, texts)
+            before = old.score(raw_columns(old.manifest.features, spelled)).outputs
         except (InputError, pl.exceptions.PolarsError) as error:
             lost = [str(error)]
     if before is None:

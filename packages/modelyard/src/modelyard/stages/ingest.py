@@ -78,7 +78,8 @@ def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        frame.write_parquet(temporary)
+        # lz4 is written in half the time of zstd; every stage behind reads this table once.
+        frame.write_parquet(temporary, compression="lz4")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

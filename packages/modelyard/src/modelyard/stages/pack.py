@@ -87,13 +87,15 @@ def _assemble(project: Project, part: Path) -> PackRecord:
     rows = sides(pl.read_parquet(project.split_table))
     held_out = pl.read_parquet(project.model / "scores.parquet")
     mutated = pl.read_parquet(project.model / "parity.parquet")
+    _refuse_mixed(mutated, features, schema)
+    native_plain, native_changed = _native(held_out, schema), _native(mutated, schema)
 
     shutil.copyfile(project.model / "graph.onnx", part / GRAPH)
     masks = [MASKS] if (project.model / MASKS).is_file() else []
     for name in masks:
         shutil.copyfile(project.model / name, part / name)
-    _write(part / GOLDEN, _golden(features, mutated))
-    _write(part / REFERENCE, _reference(frame[rows.dev], schema, held_out))
+    _write(part / GOLDEN, _golden(features, mutated, native_changed))
+    _write(part / REFERENCE, _reference(frame[rows.dev], schema, native_plain))
     manifest = Manifest(
         format=FORMAT,
         name=project.model_name,
@@ -117,8 +119,8 @@ def _assemble(project: Project, part: Path) -> PackRecord:
             scorer.check_golden()
             plain = scorer.score(raw_columns(features, test)).outputs
             changed = scorer.score(raw_columns(features, mutated)).outputs
-            worst = max(worst, _parity(plain, _native(held_out), "held-out"))
-            worst = max(worst, _parity(changed, _native(mutated), "changed"))
+            worst = max(worst, _parity(plain, native_plain, "held-out"))
+            worst = max(worst, _parity(changed, native_changed, "changed"))
     except ServeError as error:
         raise ModelyardError(
             "The package does not answer as the native model does.",
@@ -153,17 +155,26 @@ def _parity(found: Floats, expected: Floats, what: str) -> float:
     return float(difference[worst])
 
 
-def _native(frame: pl.DataFrame) -> Floats:
-    names = [name for name in frame.columns if name[0] == "s" and name[1:].isdigit()]
-    scores = sorted(names, key=lambda name: int(name[1:]))
-    return frame.select(scores).to_numpy().astype(np.float64)
+def _refuse_mixed(mutated: pl.DataFrame, features: tuple[Feature, ...], schema: Schema) -> None:
+    """Earlier trainings wrote a score over a feature of its name, such as s1."""
+    if mutated.width != len(features) + max(1, len(schema.classes)):
+        raise ModelyardError(
+            "The rows that parity is checked on do not fit the model.",
+            why=f"model/parity.parquet has {mutated.width} columns for {len(features)} features.",
+            next_step="modelyard run --force",
+        )
 
 
-def _golden(features: tuple[Feature, ...], mutated: pl.DataFrame) -> Golden:
-    picked = mutated.head(GOLDEN_ROWS)
+def _native(frame: pl.DataFrame, schema: Schema) -> Floats:
+    """The native scores, which train writes last: features may have any name."""
+    return frame[:, -max(1, len(schema.classes)) :].to_numpy().astype(np.float64)
+
+
+def _golden(features: tuple[Feature, ...], mutated: pl.DataFrame, native: Floats) -> Golden:
     names = [feature.name for feature in features]
-    rows = [{n: _scalar(row[n]) for n in names} for row in picked.to_dicts()]
-    return Golden(rows=rows, scores=_native(picked).tolist(), tolerance=TOLERANCE)
+    picked = mutated.head(GOLDEN_ROWS).to_dicts()
+    rows = [{n: _scalar(row[n]) for n in names} for row in picked]
+    return Golden(rows=rows, scores=native[:GOLDEN_ROWS].tolist(), tolerance=TOLERANCE)
 
 
 def _scalar(value: Any) -> Scalar:
@@ -173,9 +184,9 @@ def _scalar(value: Any) -> Scalar:
     return str(value.isoformat())
 
 
-def _reference(dev: pl.DataFrame, schema: Schema, held_out: pl.DataFrame) -> Reference:
+def _reference(dev: pl.DataFrame, schema: Schema, native: Floats) -> Reference:
     return msgspec.convert(
-        msgspec.to_builtins(shift.reference_of(dev, schema, scores=_native(held_out))), Reference
+        msgspec.to_builtins(shift.reference_of(dev, schema, scores=native)), Reference
     )
 
 

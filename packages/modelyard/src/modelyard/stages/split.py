@@ -79,7 +79,8 @@ def split(project: Project) -> SplitRecord:
 def _read(project: Project, schema: Schema) -> pl.DataFrame:
     """The columns that the keys, the classes and the times need."""
     data = project.settings.data
-    left_out = set(data.exclude)
+    # What no model may see can still name, group or order the rows.
+    left_out = set(data.exclude) - {data.id, data.group, data.time}
     if project.settings.split.kind != "time" and (data.id or data.group):
         named = (data.id, data.group, schema.target)
         lonely = pl.read_parquet(project.table, columns=[name for name in named if name])
@@ -103,6 +104,7 @@ def _keys(project: Project, schema: Schema, frame: pl.DataFrame) -> Keys:
         id_column=data.id,
         group=data.group,
         excluded=data.exclude,
+        schema=schema,
     )
 
 
@@ -120,6 +122,12 @@ def _by_time(project: Project, frame: pl.DataFrame, notes: list[str]) -> Sides:
     name = project.settings.data.time
     assert name is not None
     values = frame[name]
+    if not (values.dtype.is_numeric() or values.dtype.is_temporal()):  # an excluded one may be text
+        raise DataInvalid(
+            f"The time column {name!r} holds values that are no dates.",
+            why=f"Its values are {capped(map(repr, values.drop_nulls().unique().sort()), 5)}.",
+            next_step="mend them, or set split.kind: stratified in modelyard.yaml",
+        )
     valid_from = _moment(settings.valid_from, values, "split.valid_from")
     test_from = _moment(settings.test_from, values, "split.test_from")
     if not valid_from < test_from:

@@ -6,7 +6,8 @@ The model's folder holds what evaluate and pack need, so that neither imports an
     masks.msgpack          the same as tables, where the model is trees and they are quicker
     features.json          the signature
     scores.parquet         test rows: `row`, `side`, `y`, native scores `s0`..
-    parity.parquet         test rows with values blanked and unseen categories put in, native scores
+    parity.parquet         test rows with values blanked and unseen categories put in, and last the
+                           native scores, under names that no feature has
     test_matrix.npz        the test rows' matrix and where each feature stands in it
     baseline.json          the baseline's constant scores
     native/                the fitted estimators in their own formats, for people
@@ -134,8 +135,11 @@ def _scores(rows: NDArray[np.int64], y: NDArray[np.float64], native: Floats) -> 
 
 
 def _with_scores(frame: pl.DataFrame, native: Floats) -> pl.DataFrame:
+    stem = "s"
+    while any(f"{stem}{index}" in frame.columns for index in range(native.shape[1])):
+        stem += "_"  # a feature may be called s1
     return frame.with_columns(
-        pl.Series(f"s{index}", native[:, index]) for index in range(native.shape[1])
+        pl.Series(f"{stem}{index}", native[:, index]) for index in range(native.shape[1])
     )
 
 

@@ -101,6 +101,8 @@ def _typed(raw: pl.Series, column: Column, schema: Schema, delimiter: str) -> pl
         natural = ty.convert(natural, ty.Form("number", form.share, form.style))
     elif natural.dtype == pl.Datetime("us"):
         return _empty(raw, dtype)
+    if dtype == natural.dtype == pl.Int64:
+        return natural  # by way of decimals ids beyond 2^53 would be equal to others
     numbers = natural.cast(pl.Float64)
     if dtype == pl.Int64:
         whole = numbers.cast(pl.Int64, strict=False)
@@ -110,7 +112,11 @@ def _typed(raw: pl.Series, column: Column, schema: Schema, delimiter: str) -> pl
 
 
 def _class_text(raw: pl.Series, schema: Schema) -> pl.Series:
-    """The target's classes: a boolean or differently cased spelling is that class."""
+    """The target's classes, as ingest reads them.
+
+    A boolean, a number or a differently cased spelling is that class; words for a missing value are
+    missing where the classes are booleans or numbers (among others they may be classes).
+    """
     typed = raw if raw.dtype == pl.String else ty.native(raw)
     if typed is None:
         return _empty(raw, pl.String())
@@ -126,10 +132,28 @@ def _class_text(raw: pl.Series, schema: Schema) -> pl.Series:
     ]
     if len(words) == len(truth) == 2:
         words = truth[0] | truth[1] | words
-    for text in texts.drop_nulls().unique().to_list():
-        if text not in known:
-            known[text] = words.get(text.strip().lower(), text) if fold else text
+    labels = pl.Series(schema.classes, dtype=pl.String)
+    numbers = ty.number_form(labels, ",").share == 1.0
+    parsed = numbers or ty.boolean_form(labels, labels).share == 1.0
+    further = texts.drop_nulls().unique()
+    further = further.filter(~further.is_in(labels.implode()))
+    for text, number in zip(further, _number_texts(further), strict=True):
+        word = text.strip().lower()
+        if fold and word in words:
+            known[text] = words[word]
+        elif numbers and number in schema.classes:
+            known[text] = number
+        elif not (parsed and word in ty.MISSING_WORDS):
+            known[text] = text
     return texts.replace_strict(known, default=None, return_dtype=pl.String)
+
+
+def _number_texts(texts: pl.Series) -> pl.Series:
+    """The canonical spelling of texts that are numbers, such as 1 for 1.0; codes are none."""
+    form = ty.number_form(ty.spellings(texts), ",")
+    if form.share == 0.0:
+        return _empty(texts, pl.String())
+    return ty.canonical_text(ty.convert(texts, ty.Form("number", form.share, form.style)))
 
 
 def _moments(natural: pl.Series, column: Column) -> pl.Series:

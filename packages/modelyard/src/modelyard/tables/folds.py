@@ -14,7 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.errors import DataInvalid
+from modelyard.records import Schema
 from modelyard.tables.rowhash import Keys, row_keys, side_fraction
+from modelyard.tables.schema import in_words
 
 SIDES = ("train", "valid", "test")
 """The sides in the order of their codes."""
@@ -32,6 +34,7 @@ def split_keys(
     id_column: str | None = None,
     group: str | None = None,
     excluded: Collection[str] = (),
+    schema: Schema | None = None,
 ) -> Keys:
     """The key of every row: its group's, else its id's, else that of its content.
 
@@ -40,12 +43,18 @@ def split_keys(
     that was constant until now must not deal all rows anew. A row whose group or id is missing is
     known by its content.
 
+    Args:
+        schema: of the frame. A column of two words (Yes, No) is one of texts the day that a third
+            one comes, so booleans are known by the words that the schema has for them.
+
     Returns:
         uint64, shape (rows,).
     """
     left_out = {target, id_column, group, *excluded}
     content = [name for name in frame.columns if name not in left_out]
     named = group or id_column
+    if schema is not None:
+        frame = in_words(frame, schema, content)
     if named is None:
         return row_keys(frame, content)
     keys = row_keys(frame, [named])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,9 @@ def read_table(
 
     Raises:
         UsageError: there is no such file, or the encoding or delimiter asked for is none.
-        DataInvalid: the file is empty, holds a header only, has duplicate column names, ragged
-            rows, an unreadable encoding, or is no table at all. Names at most ten lines.
+        DataInvalid: the file is empty, holds a header only, has duplicate column names or such as
+            mean several columns, ragged rows, an unreadable encoding, or is no table at all. Names
+            at most ten lines.
     """
     path = Path(path)
     if not path.is_file():
@@ -95,6 +97,8 @@ def _parquet(source: Path | bytes, name: str) -> Raw:
             why=str(error).splitlines()[0],
             next_step="write or copy the file again",
         ) from error
+    frame.columns = whole_names(frame.columns)
+    _refuse_patterns(frame.columns, name)
     if frame.is_empty():
         raise _no_rows(name, frame.columns)
     return Raw(frame, "parquet", "")
@@ -117,6 +121,7 @@ def _text(
     text = _sample(source)
     separator = sniffing.delimiter_of(text, delimiter)
     names = _header(text, separator, name)
+    _refuse_patterns(names, name)
     kept = [place for place, column in enumerate(names) if column in as_text]
     try:
         frame = _polars(source, separator, names, name, kept)
@@ -175,6 +180,11 @@ def _header(text: str, separator: str, name: str) -> list[str]:
             why="Which of them is meant could not be told.",
             next_step="rename them in the header",
         )
+    return whole_names(names)
+
+
+def whole_names(names: Sequence[str]) -> list[str]:
+    """The names of a table's columns, an empty one called by its place."""
     whole = []
     for place, entry in enumerate(names, start=1):
         filled = entry
@@ -182,6 +192,17 @@ def _header(text: str, separator: str, name: str) -> list[str]:
             filled = f"column_{place}" if not filled.strip() else filled + "_"
         whole.append(filled)
     return whole
+
+
+def _refuse_patterns(names: Sequence[str], name: str) -> None:
+    """polars takes such a name for all columns, or for those that a pattern fits."""
+    found = [entry for entry in names if entry == "*" or re.fullmatch(r"(?s)\^.*\$", entry)]
+    if found:
+        raise DataInvalid(
+            f"{name} has columns whose names cannot be used: {capped(map(repr, found))}.",
+            why="* would mean every column, and ^...$ every column that a pattern fits.",
+            next_step="rename them in the table, such as * to star, then run this again",
+        )
 
 
 def _polars(

@@ -44,7 +44,8 @@ def row_keys(frame: pl.DataFrame, columns: Sequence[str]) -> Keys:
     """Hash the content of every row over `columns`, whose order does not matter.
 
     Equal numbers are equal whatever their type (1, 1.0; 0.0 and -0.0), all missing values (null,
-    NaN) are one, a text that spells a whole number is that number, true and false are 1 and 0.
+    NaN) are one, a text that spells a number or a day (2024-01-31) as they are spelled here is that
+    number or day, true and false are 1 and 0; as texts their case does not count.
 
     Returns:
         uint64, shape (rows,).
@@ -182,7 +183,7 @@ def _texts(series: pl.Series) -> Keys:
 
 def _distinct_texts(series: pl.Series) -> Keys:
     """Hash texts by their UTF-8 bytes, all of them 8 bytes at a time."""
-    filled = series.fill_null("")
+    filled = _plain_truth(series.fill_null(""))
     content = np.frombuffer((filled.str.join("")[0] or "").encode() + bytes(8), dtype=np.uint8)
     sizes = filled.str.len_bytes().to_numpy().astype(np.int64)
     starts = np.cumsum(sizes) - sizes
@@ -200,12 +201,49 @@ def _distinct_texts(series: pl.Series) -> Keys:
     for row in np.flatnonzero(sizes > 8 * _WORDS).tolist():
         text = content[starts[row] : starts[row] + sizes[row]].tobytes()
         bits[row] = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-    # A column of whole numbers becomes one of texts the day that one cell holds a word.
+    # A column of numbers or days becomes one of texts the day that one cell holds another word.
     first = content[starts]
-    like = np.flatnonzero(((first == ord("-")) | (first - ord("0") < 10)) & (sizes > 0))
-    if len(like):
+    signed = (first == ord("-")) | (first == ord("."))
+    like = np.flatnonzero((signed | (first - ord("0") < 10)) & (sizes > 0))
+    for read in _READINGS:
+        if not len(like):
+            break
         texts = filled.gather(like)
-        numbers = texts.cast(pl.Int64, strict=False)
-        same = (numbers.cast(pl.String) == texts).fill_null(False).to_numpy()
-        bits[like[same]] = _wholes(numbers.fill_null(0).to_numpy())[same]
+        found, same = read(texts)
+        bits[like[same]] = found[same]
+        like = like[~same]
     return bits
+
+
+def _plain_truth(texts: pl.Series) -> pl.Series:
+    """True and TRUE as true: a column of truth values alone has lost how it was written."""
+    lowered = texts.filter(texts.str.len_bytes().is_in([4, 5])).str.to_lowercase()
+    if not lowered.is_in(["true", "false"]).any():
+        return texts
+    small = texts.str.to_lowercase()
+    return texts.zip_with(~small.is_in(["true", "false"]), small)
+
+
+def _read_wholes(texts: pl.Series) -> tuple[Keys, NDArray[np.bool_]]:
+    numbers = texts.cast(pl.Int64, strict=False)
+    return _wholes(numbers.fill_null(0).to_numpy()), _spelled_so(numbers, texts)
+
+
+def _read_decimals(texts: pl.Series) -> tuple[Keys, NDArray[np.bool_]]:
+    numbers = texts.cast(pl.Float64, strict=False)
+    return _floats(numbers.fill_null(0.0).to_numpy()), _spelled_so(numbers, texts)
+
+
+def _read_days(texts: pl.Series) -> tuple[Keys, NDArray[np.bool_]]:
+    days = texts.str.to_date("%Y-%m-%d", strict=False)
+    micros = days.cast(pl.Datetime("us")).to_physical().fill_null(0).to_numpy().astype(np.int64)
+    return mix(micros.view(np.uint64)) ^ _MOMENT, _spelled_so(days, texts)
+
+
+def _spelled_so(values: pl.Series, texts: pl.Series) -> NDArray[np.bool_]:
+    """Where a text is the value's own spelling: 0042 and 1.10 are texts, not 42 and 1.1."""
+    same: NDArray[np.bool_] = (values.cast(pl.String) == texts).fill_null(False).to_numpy()
+    return same
+
+
+_READINGS = (_read_wholes, _read_decimals, _read_days)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -104,6 +105,17 @@ def infer(
             next_step="check data.exclude and data.types in modelyard.yaml, or add columns",
         )
     return typed_frame, schema
+
+
+def in_words(frame: pl.DataFrame, schema: Schema, names: Iterable[str]) -> pl.DataFrame:
+    """Booleans of the frame as the texts that they were read from."""
+    words = {column.name: column.levels for column in schema.columns if len(column.levels) == 2}
+    spelled = []
+    for name in names:
+        if name in words and frame.schema.get(name) == pl.Boolean:
+            no, yes = words[name]
+            spelled.append(frame[name].replace_strict([False, True], [no, yes]).alias(name))
+    return frame.with_columns(spelled) if spelled else frame
 
 
 def _typed(series: pl.Series, data: DataSection, delimiter: str) -> ty.Read:
@@ -295,7 +307,8 @@ def _refuse_infinite(frame: pl.DataFrame, data: DataSection, kept: pl.Series | N
         f"{total} value{'s are' if total > 1 else ' is'} infinite: "
         f"{'; '.join(places[:SHOWN])}{more}.",
         why="No model can learn from infinity.",
-        next_step="mend those cells, leave them empty, or name the column in data.exclude",
+        next_step="mend those cells, leave them empty, or leave the column out: "
+        f"data.exclude: {json.dumps([*data.exclude, *bad], ensure_ascii=False)} in modelyard.yaml",
     )
 
 

@@ -39,8 +39,17 @@ class Suggestion:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def suggest(frame: pl.DataFrame, target: str | None, *, delimiter: str = ",") -> Suggestion:
+def suggest(
+    frame: pl.DataFrame,
+    target: str | None,
+    *,
+    delimiter: str = ",",
+    told: DataSection | None = None,
+) -> Suggestion:
     """Read a raw table and suggest its data section.
+
+    Args:
+        told: what a person said already, by which the table is read.
 
     Raises:
         DataInvalid: the target is absent or cannot be learned, or none is given and none is
@@ -50,12 +59,13 @@ def suggest(frame: pl.DataFrame, target: str | None, *, delimiter: str = ",") ->
     if target is None:
         target = _target(frame)
         reasons["target"] = f"{target} was taken as the target by its name."
-    schema = infer(frame, DataSection(path="-", target=target), delimiter=delimiter)[1]
+    data = told or DataSection(path="-", target=target)
+    schema = infer(frame, data, delimiter=delimiter)[1]
     said = schema.column(target)
     reasons["task"] = _sentence(said.reason if said else "")
     if schema.positive is not None:
         reasons["positive"] = f"{schema.positive!r} is the class whose probability is reported."
-    key, others = _ids(frame, schema, reasons)
+    key, others = _ids(frame, schema, data, reasons)
     time = _time(schema, reasons)
     types: dict[str, ColumnKind] = {}
     for column in schema.columns:
@@ -90,13 +100,15 @@ def _target(frame: pl.DataFrame) -> str:
 
 
 def _ids(
-    frame: pl.DataFrame, schema: Schema, reasons: dict[str, str]
+    frame: pl.DataFrame, schema: Schema, data: DataSection, reasons: dict[str, str]
 ) -> tuple[str | None, list[Column]]:
     """The column that names each row, and further id-like ones."""
     alike = [column for column in schema.columns if column.reason.startswith("id-like")]
+    # What a person left out of the model may name the rows all the same.
+    told = [c for c in schema.columns if c.name in data.exclude and _ID_WORD.search(_words(c.name))]
     unique = [
         column
-        for column in alike
+        for column in (*alike, *told)
         if not column.missing and frame[column.name].n_unique() == frame.height
     ]
     named = [column for column in unique if _ID_WORD.search(_words(column.name))]

@@ -17,6 +17,7 @@ MIN_CLASS_ROWS = 3
 """A class must be able to stand on each side of the split: train, valid, test."""
 
 MAX_CLASSES = 100
+FOR_NUMBERS = "take them as numbers: data.task: regression"
 _FEW_INTEGERS = 20
 _POSITIVE = frozenset(
     {"yes", "y", "true", "t", "1", "on", "ja", "oui", "si", "sí", "sim", "tak", "ano", "да"}
@@ -147,10 +148,13 @@ def _task(values: pl.Series, data: DataSection) -> tuple[Task, str]:
         what = "fractions" if not counted else f"{distinct} different whole numbers"
         return "regression", f"regression: the target holds {what}"
     if distinct > MAX_CLASSES:
+        rather = "name another column: data.target in modelyard.yaml"
+        if _like_numbers(values.unique()):
+            rather = f"{FOR_NUMBERS} in modelyard.yaml"
         raise DataInvalid(
             f"The target {name!r} has {distinct} classes; at most {MAX_CLASSES} can be told apart.",
             why="A column of names or ids is seldom what one wants to predict.",
-            next_step="name another column, merge rare classes, or set data.task: regression",
+            next_step=f"merge rare classes, or {rather}",
         )
     if data.task == "binary" and distinct != 2:
         raise DataInvalid(
@@ -161,6 +165,12 @@ def _task(values: pl.Series, data: DataSection) -> tuple[Task, str]:
     if distinct == 2:
         return "binary", "binary: the target has two values"
     return "multiclass", f"multiclass: the target has {distinct} values"
+
+
+def _like_numbers(values: pl.Series) -> bool:
+    """Whether regression could be asked for instead of classes."""
+    present = values.drop_nulls()
+    return not present.cast(pl.Float64, strict=False).null_count()
 
 
 def _whole(values: pl.Series) -> pl.Series:
@@ -205,11 +215,13 @@ def _classes(
     rare = {label: rows for label, rows in sorted(counts.items()) if rows < MIN_CLASS_ROWS}
     small = capped(f"{label!r} ({rows})" for label, rows in rare.items())
     if small:
+        mend = "merge rare classes, add rows of them, or leave their target cells empty"
+        if _like_numbers(table.to_series(0)):
+            mend += f", or {FOR_NUMBERS} in modelyard.yaml"
         raise DataInvalid(
             f"The target {name!r} has classes of fewer than {MIN_CLASS_ROWS} rows: {small}.",
             why="Each class must have a row to train on, one to validate and one to test.",
-            next_step="merge rare classes, add rows of them, leave their target cells empty, or "
-            "(numbers) set data.task: regression",
+            next_step=mend,
         )
     classes = sorted(counts)
     positive = None

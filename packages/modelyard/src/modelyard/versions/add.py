@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from modelyard.errors import UsageError
 from modelyard.project import Project
 from modelyard.records import Schema, read_if_there
+from modelyard.registry.data_versions import DataVersion, find, versions
 from modelyard.registry.lock import hold
 from modelyard.tools import dvc, git
 from modelyard.versions import content, transaction
-from modelyard.versions.known import DataVersion, find, versions
 
 if TYPE_CHECKING:
     from modelyard.tables.reading import Raw

@@ -7,10 +7,10 @@ from dataclasses import replace
 from modelyard.errors import UsageError
 from modelyard.project import Project
 from modelyard.records import write_bytes
+from modelyard.registry.data_versions import DataVersion, find, pointer_at, versions
 from modelyard.registry.lock import hold
 from modelyard.tools import dvc
 from modelyard.versions import content, transaction
-from modelyard.versions.known import DataVersion, find, pointer_at, versions
 
 
 def checkout(project: Project, version: str, *, force: bool = False) -> DataVersion:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from modelyard.errors import DataInvalid, UsageError
 from modelyard.project import Project
 from modelyard.records import write_json
+from modelyard.registry.data_versions import find, versions
 from modelyard.tools import dvc
 from modelyard.versions import content
-from modelyard.versions.known import find, versions
 
 if TYPE_CHECKING:
     import polars as pl

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelyard.project import Project
-from modelyard.versions.known import DataVersion, current_version, versions
+from modelyard.registry.data_versions import DataVersion, current_version, versions
 
 __all__ = ["DataVersion", "current_version", "log"]
 

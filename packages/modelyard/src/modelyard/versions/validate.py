@@ -25,6 +25,7 @@ def validate(project: Project) -> Validated:
     Raises:
         DataInvalid: it does not fit, is not here, or cannot be learned from.
     """
+    from modelyard.models.matrix import as_text
     from modelyard.tables import validation
     from modelyard.tables.schema import infer
 
@@ -36,7 +37,7 @@ def validate(project: Project) -> Validated:
             next_step="modelyard data pull",
         )
     schema = read_if_there(project.record("schema"), Schema)
-    raw = content.read(project, project.data, schema.styled if schema else ())
+    raw = content.read(project, project.data, as_text(schema) if schema else ())
     if schema is None:
         infer(raw.frame, data, delimiter=raw.delimiter)
         return Validated(len(raw.frame), (), "what can be learned from it")

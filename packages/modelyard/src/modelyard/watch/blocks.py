@@ -82,7 +82,14 @@ def _lazy(
     with source.open("rb") as file:
         head = file.read(sniffing.SAMPLE)
     if head.startswith(b"PAR1"):
-        return pl.scan_parquet(source, glob=False, hive_partitioning=False), ""
+        lazy = pl.scan_parquet(source, glob=False, hive_partitioning=False)
+        try:
+            named = all(name.strip() for name in lazy.collect_schema())
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise ReadWhole from error
+        if not named:
+            raise ReadWhole  # such columns are called by their place
+        return lazy, ""
     if head.startswith(b"\x1f\x8b") or ".parquet" in source.name.lower():
         raise ReadWhole
     sniffing.refuse_binary(head, source.name)

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.errors import ModelyardError
+from modelyard.tables import typing as ty
 from modelyard.values import Style
 from modelyard.watch import texts
 from modelyard.watch.blocks import ReadWhole
@@ -133,6 +134,10 @@ class Scoring:
         if not plan.out_separator:
             return answer, made
         text = io.BytesIO()
+        seconds = [
+            ty.native(series) for series in made.iter_columns() if series.dtype == pl.Duration
+        ]
+        made = made.with_columns(series for series in seconds if series is not None)
         made.write_csv(text, include_header=False, separator=plan.out_separator)
         return answer, text.getvalue()
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import polars as pl
 
+from modelyard.models.matrix import as_text
 from modelyard.records import Column, Schema
 from modelyard.tables import validation
 from modelyard_serve.contract import Feature, Manifest
 
 _DAY = 86_400
-_CODE = re.compile(r"[+-]?(0[0-9]|[0-9]{19})")
-"""What a number would spoil: 0042, or more digits than 64 bits hold."""
 
 
 def schema_of(manifest: Manifest) -> Schema:
@@ -35,13 +33,8 @@ def declared(manifest: Manifest) -> tuple[str, ...]:
 
 
 def texts(manifest: Manifest) -> frozenset[str]:
-    """Features whose cells a reader of CSV must leave alone: numbers of a style, and codes."""
-    return frozenset(
-        feature.name
-        for feature in manifest.features
-        if feature.style != "plain"
-        or (feature.kind == "category" and any(_CODE.match(level) for level in feature.levels))
-    )
+    """Features whose cells a reader of text must leave as they stand."""
+    return as_text(schema_of(manifest))
 
 
 def _column(feature: Feature) -> Column:

@@ -37,6 +37,10 @@ class ParquetTable:
         self.path = path
         self._lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         try:
+            schema = self._lazy.collect_schema()
+            names = dict(zip(schema, reading.whole_names(list(schema)), strict=True))
+            if any(old != new for old, new in names.items()):
+                self._lazy = self._lazy.rename(names)
             self.schema = self._lazy.collect_schema()
             self.height = int(self._lazy.select(pl.len()).collect().item())
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:

@@ -95,6 +95,7 @@ def _write(project: Project, part: Path, found: contents.Contents) -> tuple[Bund
             model_digest=packed.model_digest if packed else "",
             package_digest=packed.package_digest if packed else "",
             missing=tuple(found.missing),
+            folder=git.prefix(project.root),
             files=entries,
         )
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
@@ -62,6 +63,12 @@ def collect(project: Project, scratch: Path, wanted: DataWanted, name: str) -> C
             why="The code goes into the bundle as git holds it.",
             next_step="git add . ; git commit -m 'Start'",
         )
+    if git.is_shallow(root):
+        raise UsageError(
+            "This clone is shallow: it has no whole history to bundle.",
+            why="Nobody could clone from such a bundle.",
+            next_step="git fetch --unshallow --tags",
+        )
     found = Contents()
     _code(project, scratch, found)
     _data(project, wanted, found)
@@ -73,9 +80,10 @@ def collect(project: Project, scratch: Path, wanted: DataWanted, name: str) -> C
         fill(
             "bundle_readme.md.j2",
             name=project.name,
+            folder=git.prefix(root),
             data=", ".join(found.data),
             missing=found.missing,
-            zip=name,
+            zip=shlex.quote(f"../{name}"),
             lock=lock,
             python=".".join(python_version_tuple()[:2]),
         ),
@@ -99,7 +107,7 @@ def _data(project: Project, wanted: DataWanted, found: Contents) -> None:
     """DVC's contents by md5: the tables of the versions, and what the stages made of them."""
     root, pointer = project.root, project.data_pointer.relative_to(project.root).as_posix()
     needed: dict[str, str] = {}
-    extra: dict[str, str] = {}
+    extra: dict[str, tuple[str, str]] = {}
     working = dvc.pointer_md5(project.data_pointer)
     if working is not None:
         needed[working] = f"the working table ({working[:12]})"
@@ -111,14 +119,14 @@ def _data(project: Project, wanted: DataWanted, found: Contents) -> None:
         names.append(tag.name.removeprefix("data/"))
         needed[known.md5] = f"the table of {tag.name}"
     lock = root / "dvc.lock"
-    locks = {"the working tree": lock.read_bytes() if lock.is_file() else None}
+    locks = {"HEAD": lock.read_bytes() if lock.is_file() else None}
     if wanted == "all":
         locks |= {
             tag.name: git.show(root, f"{tag.name}:dvc.lock") for tag in git.tags(root, "model/v*")
         }
     for where, content in locks.items():
         for path, md5 in dvc.outputs(content).items():
-            extra.setdefault(md5, f"{path} of {where}")
+            extra.setdefault(md5, (path, where))
     lacking = [md5 for md5 in {**needed, **extra} if not dvc.cache_has(root, md5)]
     if lacking:
         _fetch(root, lacking)
@@ -126,15 +134,16 @@ def _data(project: Project, wanted: DataWanted, found: Contents) -> None:
         raise ModelyardError(
             f"The bundle would lack {lost[0]}.",
             why="Neither DVC's cache nor its remote holds the content.",
-            next_step="dvc fetch, or bundle what is at work alone: modelyard bundle --data current",
+            next_step="modelyard data pull, or from where it was pushed: dvc fetch --all-tags"
+            + ("; or what is at work alone: modelyard bundle --data current" * (wanted == "all")),
         )
     md5s = set(needed)
-    for md5, said in extra.items():
+    for md5, (path, where) in extra.items():
         inner = dvc.members(root, md5)
         if dvc.cache_has(root, md5) and all(dvc.cache_has(root, one) for one in inner):
             md5s |= {md5, *inner}
-        else:
-            found.missing.append(said)
+        elif git.show(root, f"{where}:{path}") is None:  # what git keeps is in the history
+            found.missing.append(f"{path} of {where}")
     for md5 in sorted(md5s):
         found.files[f"{CACHE}/{md5[:2]}/{md5[2:]}"] = dvc.cache_path(root, md5)
     found.data = tuple(names)

@@ -19,7 +19,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BundleManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """manifest.json. `data` says which versions are inside, `missing` what could not be had."""
+    """manifest.json. `data` says which versions are inside, `missing` what could not be had.
+
+    `folder` is where the project lies in its repository, empty where it is the repository.
+    """
 
     format: int
     project: str
@@ -29,6 +32,7 @@ class BundleManifest(msgspec.Struct, frozen=True, kw_only=True):
     model_digest: str
     package_digest: str
     missing: tuple[str, ...] = ()
+    folder: str = ""
     files: dict[str, Entry]
 
 

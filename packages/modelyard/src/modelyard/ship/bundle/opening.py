@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import zipfile
 from pathlib import Path
@@ -33,7 +34,7 @@ def unfold(path: Path, folder: Path) -> Checked:
         raise UsageError(
             f"{folder} exists already.",
             why="Opening a bundle overwrites nothing.",
-            next_step=f"modelyard bundle open {path} ANOTHER-FOLDER",
+            next_step=f"modelyard bundle open {shlex.quote(str(path))} ANOTHER-FOLDER",
         )
     checked = verify(path)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,20 +57,23 @@ def _unfold(archive: zipfile.ZipFile, checked: Checked, part: Path) -> None:
     git.clone_whole(history, root)
     if git.head(root) != checked.manifest.commit:
         git.checkout(root, checked.manifest.commit)
+    home = root / checked.manifest.folder  # the project, which may be a folder of the repository
+    _refuse_way_out(root, home)
     names = list(checked.manifest.files)
     for name in names:
         if name.startswith(contents.CACHE + "/"):
             md5 = name.removeprefix(contents.CACHE + "/").replace("/", "")
-            _refuse_way_out(root, dvc.cache_path(root, md5))
-            _copy(archive, name, dvc.cache_path(root, md5))
+            _refuse_way_out(root, dvc.cache_path(home, md5))
+            _copy(archive, name, dvc.cache_path(home, md5))
         elif place := _place(name):
-            _refuse_way_out(root, root / place)
-            _copy(archive, name, root / place)
+            _refuse_way_out(root, home / place)
+            _copy(archive, name, home / place)
     if contents.PATCH in names:
         git.apply_patch(root, archive.read(contents.PATCH))
-    dvc.checkout(root, force=True)
+    # The tables are inside, as `verify` saw; a stage's output may never have been made.
+    dvc.checkout(home, force=True, some=True)
     # DVC remembers files by where they lie; this folder is about to be renamed.
-    dvc.forget_state(root)
+    dvc.forget_state(home)
 
 
 def _place(name: str) -> str:

@@ -101,7 +101,7 @@ def deploy(place: Place, what: Shipment, say: Say) -> Live:
     aws.put_service(session, wanted, definition)
     try:
         return _prove(session, place, what, wanted, definition, say)
-    except ModelyardError:
+    except BaseException:  # interrupted or failed: what is not proved does not stay
         if before is not None:
             say(f"back to {str(before).rpartition('/')[2]}")
             aws.put_service(session, wanted, before)
@@ -123,7 +123,7 @@ def rollback(place: Place, what: Shipment, revision: str, say: Say) -> Live:
     aws.put_service(session, wanted, revision)
     try:
         return _prove(session, place, what, wanted, revision, say)
-    except ModelyardError:
+    except BaseException:
         before = str(service["taskDefinition"])
         say(f"back to {before.rpartition('/')[2]}")
         aws.put_service(session, wanted, before)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from modelyard.ship.deploy.target import Canary
+from modelyard.ship.golden import differences
 
 PREDICT = frozenset(("/v1/predict", "/invocations", "/v2/models/{name}/infer"))
 """The routes whose requests count: probes and pages say nothing of a model."""
@@ -126,8 +128,10 @@ def compare(stable: Any, canary: Any) -> Pairs:
             same += a == b
     one, two = stable.get("probabilities"), canary.get("probabilities")
     if isinstance(one, list) and isinstance(two, list):
-        for p, q in zip(one, two, strict=True):
-            worst = max(worst, *(abs(x - y) for x, y in zip(p, q, strict=True)))
+        try:
+            worst = max(worst, *differences(two, one, relative=False))
+        except (TypeError, ValueError):
+            worst = math.inf
     return Pairs(rows, same, worst)
 
 

@@ -138,6 +138,9 @@ def prove(cluster: Cluster, place: Place, what: Shipment, good: int | None, say:
             why=error.why,
             next_step=error.next_step,
         ) from error
+    except BaseException:  # interrupted, or a defect of ours: what is not proved does not stay
+        take_back(cluster, place, good, say)
+        raise
     return Live(where_of(cluster), str(number), endpoint(cluster, place), figures)
 
 

@@ -55,7 +55,7 @@ def pushed(engine: Engine, what: Shipment, repository: str, say: Say) -> Shipmen
         raise ToolFailed(
             f"The registry gave no digest for {target}.",
             why="The engine lists none for it after the push.",
-            next_step=f"docker image inspect {target}",
+            next_step=f"{engine.name} image inspect {target}",
         )
     return replace(what, reference=repository, digest=ours[-1])
 

@@ -14,6 +14,7 @@ import msgspec
 
 from modelyard.errors import ModelyardError
 from modelyard.ship.deploy.target import Shipment
+from modelyard.ship.golden import differences
 
 TOLERANCE = 1e-5
 """Answers may differ by this much, relative to the larger of 1 and the value: another processor's
@@ -43,7 +44,9 @@ def smoke(url: str, what: Shipment, *, tries: int = 30, key: str = "") -> dict[s
     """
     golden = msgspec.json.decode((what.package / "golden.json").read_bytes(), type=Golden)
     said, seconds = _ask(url, golden.rows, tries, key)
-    served = said.get("model", {})
+    served = said.get("model") if isinstance(said, dict) else None
+    if not isinstance(served, dict):
+        raise _another_form(url, said)
     if served.get("digest") != what.package_digest:
         raise ModelyardError(
             f"{url} serves another package than the one that the gate judged.",
@@ -51,12 +54,11 @@ def smoke(url: str, what: Shipment, *, tries: int = 30, key: str = "") -> dict[s
             f"{what.package_digest[:12]} ({what.version}).",
             next_step="modelyard image build, then deploy again",
         )
-    given = said.get("probabilities") or [[value] for value in said["predictions"]]
-    worst = max(
-        abs(got - wanted) / max(1.0, abs(wanted))
-        for row, expected in zip(given, golden.scores, strict=True)
-        for got, wanted in zip(row, expected, strict=True)
-    )
+    try:
+        given = said.get("probabilities") or [[value] for value in said["predictions"]]
+        worst = max(differences(given, golden.scores, relative=True))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _another_form(url, said) from error
     if worst > max(TOLERANCE, golden.tolerance):
         raise ModelyardError(
             f"{url} does not answer the golden samples as packed.",
@@ -64,10 +66,18 @@ def smoke(url: str, what: Shipment, *, tries: int = 30, key: str = "") -> dict[s
             next_step="modelyard logs",
         )
     return {
-        "golden_samples": float(len(given)),
+        "golden_samples": float(len(golden.rows)),
         "golden_difference": worst,
         "golden_seconds": seconds,
     }
+
+
+def _another_form(url: str, said: object) -> ModelyardError:
+    return ModelyardError(
+        f"{url} answers the golden samples in another form.",
+        why=f"It said {json.dumps(said, default=str)[:200]}",
+        next_step=f"see what answers there: curl {url}/v1/model",
+    )
 
 
 def _ask(url: str, rows: list[dict[str, Any]], tries: int, key: str) -> tuple[Any, float]:
@@ -80,7 +90,12 @@ def _ask(url: str, rows: list[dict[str, Any]], tries: int, key: str) -> tuple[An
                 f"{url}/v1/predict", body, headers
             )
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return json.load(answer), time.monotonic() - began
+                content = answer.read()
+            try:
+                return json.loads(content), time.monotonic() - began
+            except ValueError as error:
+                text = content[:200].decode("utf-8", "replace")
+                raise _another_form(url, text) from error
         except urllib.error.HTTPError as error:
             if left and error.code in (502, 503, 504):
                 time.sleep(1)

@@ -162,6 +162,10 @@ def _recorded(
             reason = f"{error.what} {error.why}".strip()
             history.note(project, _with(line, began, why=reason), say)
             raise
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}".strip(": ")
+            history.note(project, _with(line, began, why=reason), say)
+            raise
         return history.note(
             project,
             _with(

@@ -25,11 +25,12 @@ READY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Running:
-    """A container that answers."""
+    """A container that answers, and the engine that runs it."""
 
     container: str
     url: str
     ready_seconds: float
+    engine: str
 
 
 def reference_of(project: Project, reference: str = "") -> str:
@@ -96,7 +97,7 @@ def background(
     except BaseException:
         engines.remove(engine, container)
         raise
-    return Running(container, f"http://{host}:{shown}", time.monotonic() - started)
+    return Running(container, f"http://{host}:{shown}", time.monotonic() - started, engine.name)
 
 
 def wait(

@@ -38,8 +38,8 @@ class Prepared:
 
 
 def repeatable(settings: TuneSection) -> bool:
-    """A number of trials or a grid: the clock must not decide anything."""
-    return settings.mode == "grid" or settings.trials is not None
+    """A grid, or a number of trials without a budget: the clock must not decide anything."""
+    return settings.mode == "grid" or (settings.trials is not None and settings.budget is None)
 
 
 def study_key(project: Project) -> str:

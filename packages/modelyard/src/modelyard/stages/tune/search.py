@@ -114,7 +114,8 @@ class Tuning:
         """Whether there is anything to try; a budget that is used up must have led to a model."""
         if self.remaining is None:
             return search.asked < (wanted or 0)
-        return self.remaining > 0 or self.best is None
+        asked_enough = wanted is not None and search.asked >= wanted
+        return self.best is None or (self.remaining > 0 and not asked_enough)
 
     def _clock(self) -> float:
         clock = self.folder / "clock"

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,4 +198,7 @@ def configured(root: Path, section: str, key: str) -> str | None:
         parser.read([root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
     except configparser.Error:
         return None
-    return parser.get(section, key, fallback=None)
+    value = parser.get(section, key, fallback=None)
+    # DVC quotes what has a comma or a # in it.
+    quoted = re.fullmatch(r"('''|\"|')(.*)\1", value) if value else None
+    return quoted[2] if quoted else value

@@ -115,9 +115,17 @@ def pull(root: Path, targets: Sequence[str] | None = None, *, run_cache: bool = 
 
 
 def checkout(
-    root: Path, targets: Sequence[str | Path] | None = None, *, force: bool = False
+    root: Path,
+    targets: Sequence[str | Path] | None = None,
+    *,
+    force: bool = False,
+    some: bool = False,
 ) -> None:
-    """Make the working files what the pointers say, from the cache."""
+    """Make the working files what the pointers say, from the cache.
+
+    Args:
+        some: pass over what the cache does not have, such as the outputs of stages that never ran.
+    """
     with session(root, "checkout") as repo:
         names = [str(root / target) for target in targets] if targets else None
-        repo.checkout(targets=names, force=force)
+        repo.checkout(targets=names, force=force, allow_missing=some)

@@ -26,6 +26,23 @@ HARDENED = (
 _UNITS = {"b": 1, "kb": 1e3, "kib": 2**10, "mb": 1e6, "mib": 2**20, "gb": 1e9, "gib": 2**30}
 
 
+_MEMORY = """
+import pathlib
+for folder, usage, idle in (
+    ("/sys/fs/cgroup", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.usage_in_bytes", "total_inactive_file"),
+):
+    place = pathlib.Path(folder)
+    if (place / usage).is_file():
+        lines = (place / "memory.stat").read_text().splitlines()
+        cache = dict(line.split() for line in lines)[idle]
+        own = pathlib.Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0]
+        print(int((place / usage).read_text()) - int(cache) - 1024 * int(own))
+        break
+"""
+"""What `docker stats` counts, of the control group that the process is in, without the process."""
+
+
 def start(
     engine: Engine,
     image: str,
@@ -100,7 +117,15 @@ def log(engine: Engine, container: str) -> str:
 
 
 def memory_bytes(engine: Engine, container: str) -> int:
-    """Memory in use now, as the engine counts it (without the page cache). 0 where it cannot."""
+    """Memory in use now, as Docker counts it (without the page cache). 0 where it cannot be had.
+
+    `podman stats` of podman 4 counts the page cache in, which was 88 MB of 139 at a first start. So
+    there a Python inside, if there is one, reads what the kernel says.
+    """
+    if engine.name == "podman":
+        asked = call_inside(engine, container, ["python3", "-S", "-c", _MEMORY])
+        if asked.returncode == 0 and asked.stdout.strip():
+            return int(asked.stdout)
     done = engine.call(
         ["stats", "--no-stream", "--format", "{{.MemUsage}}", container], check=False
     )

@@ -136,7 +136,9 @@ def translated(name: str, verb: str, output: bytes) -> ToolFailed:
                 for line in text.splitlines()
                 if any(sign in line.lower() for sign in signs)
             )
-            return ToolFailed(what.format(name=name), why=why, next_step=next_step)
+            return ToolFailed(
+                what.format(name=name), why=why, next_step=next_step.format(name=name)
+            )
     return ToolFailed(f"`{name} {verb}` failed.", why=last, next_step="modelyard doctor")
 
 
@@ -155,7 +157,7 @@ _KNOWN = (
     (
         ("no space left on device", "disk quota exceeded"),
         "There is no room on the disk of the {name} engine.",
-        "docker system df ; docker system prune, then run this again",
+        "{name} system df ; {name} system prune, then run this again",
     ),
     (
         ("port is already allocated", "address already in use"),
@@ -165,7 +167,7 @@ _KNOWN = (
     (
         ("is already in use by container", "that name is already in use"),
         "A container of this name is there already.",
-        "docker ps -a ; docker rm -f NAME, or give another --name",
+        "{name} ps -a ; {name} rm -f NAME, or give another --name",
     ),
     (
         ("exec format error", "does not match the detected host platform"),

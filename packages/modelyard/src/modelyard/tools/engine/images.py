@@ -41,7 +41,8 @@ def image(engine: Engine, reference: str) -> Image | None:
         raise translated(engine.name, "image inspect", done.stdout + done.stderr)
     body = json.loads(done.stdout)[0]
     config = body.get("Config") or {}
-    health = (config.get("Healthcheck") or body.get("HealthCheck") or {}).get("Test") or ()
+    # Docker has it in the configuration, podman beside it.
+    health = (config.get("Healthcheck") or body.get("Healthcheck") or {}).get("Test") or ()
     return Image(
         id="sha256:" + body["Id"].removeprefix("sha256:"),
         tags=tuple(body.get("RepoTags") or ()),

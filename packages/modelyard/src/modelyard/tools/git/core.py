@@ -161,6 +161,14 @@ def branch(folder: Path) -> str | None:
     return found.stdout.decode().strip() if found.returncode == 0 else None
 
 
+def origin_branch(folder: Path) -> str | None:
+    """The branch that `origin` has checked out, as this clone knows it, or None."""
+    found = _call(
+        folder, ["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"], check=False
+    )
+    return found.stdout.decode().strip().removeprefix("origin/") or None
+
+
 def rev_parse(folder: Path, rev: str) -> str:
     """The full name of a commit. Raises ToolFailed where there is none."""
     text = _call(folder, ["rev-parse", "--verify", f"{rev}^{{commit}}"]).stdout
@@ -272,6 +280,17 @@ def archive(folder: Path, target: Path, rev: str = "HEAD") -> None:
     _call(folder, ["archive", "--format=tar", f"--output={target}", rev])
 
 
+def prefix(folder: Path) -> str:
+    """Where a folder lies in its repository, such as `teams/ml`; empty at its top."""
+    found = _call(folder, ["rev-parse", "--show-prefix"]).stdout
+    return os.fsdecode(found.rstrip(b"\n")).rstrip("/")
+
+
+def is_shallow(folder: Path) -> bool:
+    """Whether the history was cut off when the repository was cloned."""
+    return _call(folder, ["rev-parse", "--is-shallow-repository"]).stdout.strip() == b"true"
+
+
 def bundle(folder: Path, target: Path) -> None:
     """Write every branch and tag with its whole history as one file that can be cloned from."""
     _call(
@@ -291,12 +310,19 @@ def clone_whole(source: Path, target: Path) -> None:
     _call(target, ["remote", "remove", "origin"])
 
 
+SECRETS = (
+    ".env", ".env.*", "gha-creds-*.json", "*.pem", "*.key", "*.p12", "id_rsa", "id_ed25519",
+    ".netrc", ".pypirc",
+)  # fmt: skip
+"""Names of files that hold credentials: they never go into a patch."""
+
+
 def diff_patch(folder: Path, exclude: Sequence[str] = ()) -> bytes:
     """Everything that differs from HEAD as one patch, untracked and binary files included.
 
     `git apply` (at the repository's root) on a clean checkout of HEAD re-creates the tree. Ignored
-    files and `exclude` (paths, with all below them) are left out. The person's index and object
-    store are not touched: both are borrowed copies.
+    files, files of credentials (`SECRETS`) and `exclude` (paths, with all below them) are left out.
+    The person's index and object store are not touched: both are borrowed copies.
     """
     inside = Path(
         os.fsdecode(_call(folder, ["rev-parse", "--absolute-git-dir"]).stdout.rstrip(b"\n"))
@@ -304,6 +330,7 @@ def diff_patch(folder: Path, exclude: Sequence[str] = ()) -> bytes:
     shared = _git_path(folder, "objects")
     index = _git_path(folder, "index")
     spec = [".", *(f":(exclude,literal){path}" for path in exclude)]
+    spec += [f":(exclude,glob)**/{name}" for name in SECRETS]
     with tempfile.TemporaryDirectory(prefix="modelyard-patch-", dir=inside) as scratch:
         borrowed = {
             "GIT_INDEX_FILE": f"{scratch}/index",

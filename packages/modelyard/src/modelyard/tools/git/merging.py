@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from modelyard.errors import ToolFailed
-from modelyard.tools.git.core import _call, _config, _git_path
+from modelyard.tools.git.core import _call, _config, _git_path, toplevel
 
 DRIVERS = {
     "modelyard-lock": "dvc.lock, stage by stage",
@@ -85,6 +86,39 @@ def subject(folder: Path, rev: str) -> str:
     """The first line of a commit's message."""
     text = _call(folder, ["log", "-1", "--format=%s", rev]).stdout
     return text.decode("utf-8", "replace").strip()
+
+
+def drop_locks(folder: Path, *, since: float) -> list[Path]:
+    """Remove the lock files that a git left which was killed; returns them.
+
+    For a caller whose own git died. Nothing is removed while any git works in the repository, nor
+    where that cannot be seen (without /proc).
+
+    Args:
+        since: Unix time; older locks are somebody else's.
+    """
+    top = Path(os.fsdecode(_call(folder, ["rev-parse", "--absolute-git-dir"]).stdout.rstrip(b"\n")))
+    inner = (*top.glob("*.lock"), *(top / "refs").rglob("*.lock"))
+    found = [path for path in inner if path.stat().st_mtime >= since]
+    if not found or _git_works(toplevel(folder) or folder):
+        return []
+    for path in found:
+        path.unlink(missing_ok=True)
+    return found
+
+
+def _git_works(root: Path) -> bool:
+    """Whether a git runs in this folder or below it; true where no one can say."""
+    processes = Path("/proc")
+    if not (processes / "self/comm").is_file():
+        return True
+    for entry in processes.iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                here = (entry / "cwd").readlink()
+                if (entry / "comm").read_text() == "git\n" and here.is_relative_to(root):
+                    return True
+    return False
 
 
 def clone(source: Path, target: Path, rev: str, branch: str | None) -> None:

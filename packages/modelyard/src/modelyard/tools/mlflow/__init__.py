@@ -4,7 +4,7 @@ Plain values go in and come out. Importing this package is cheap: MLflow itself 
 `open_store` (see vendor.py), so that light commands never pay for it.
 """
 
-from modelyard.tools.mlflow.location import without_password
+from modelyard.tools.mlflow.location import sqlite_file, without_password
 from modelyard.tools.mlflow.packages import download_package, log_package, package_uri
 from modelyard.tools.mlflow.plain import (
     DIGEST_TAG,
@@ -39,6 +39,7 @@ __all__ = [
     "register",
     "search_runs",
     "set_alias",
+    "sqlite_file",
     "tag_version",
     "versions",
     "without_password",

@@ -34,8 +34,9 @@ for left in reversed(range(10)):
 given = said.get("probabilities") or [[value] for value in said["predictions"]]
 allowed = max(tolerance, golden["tolerance"])
 for row, (got, wanted) in enumerate(zip(given, golden["scores"], strict=True)):
-    worst = max(abs(g - w) / max(1.0, abs(w)) for g, w in zip(got, wanted, strict=True))
-    if worst > allowed:
+    far = [abs(g - w) / max(1.0, abs(w)) for g, w in zip(got, wanted, strict=True)]
+    if not all(difference <= allowed for difference in far):  # a NaN must fail too
+        worst = max(far)
         sys.exit(f"golden: sample {row} differs by {worst:.2g}, allowed is {allowed:.2g}: {got}")
 model = said["model"]
 print(f"golden: {len(given)} samples as packed, {model['name']} {model['version']}")

@@ -47,12 +47,17 @@ spec:
         - name: http
           containerPort: {{ $.Values.server.port }}
           protocol: TCP
+          {{- with $.Values.server.hostPort }}
+          hostPort: {{ . }}
+          hostIP: 127.0.0.1
+          {{- end }}
       envFrom:
         - configMapRef:
             name: {{ include "model.fullname" $ }}
       env:
         - name: MODEL_VERSION
           value: {{ .model.version | quote }}
+      {{- if $.Values.probes.enabled }}
       # The port is open only once the golden samples came out as packed, so each probe proves it.
       startupProbe:
         httpGet: {path: /v2/health/live, port: http}
@@ -63,6 +68,7 @@ spec:
       livenessProbe:
         httpGet: {path: /v2/health/live, port: http}
         {{- toYaml $.Values.probes.liveness | nindent 8 }}
+      {{- end }}
       lifecycle:
         preStop:
           {{- if semverCompare ">=1.30-0" $.Capabilities.KubeVersion.Version }}
