@@ -134,6 +134,22 @@ def test_a_defect_does_not_rest() -> None:
     pool.until(lambda: "other" in pool.done)
 
 
+def test_it_is_told_once_when_requests_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crews, "CALM", crews.PATIENCE)
+    pool, told = Pool(2), []
+    pool.crew.watch(idle=lambda: told.append(len(pool.done)))
+    for turn in (1, 2):
+        for number in range(50):
+            pool.put(f"{turn} {number}", lambda: time.sleep(0.0005))
+        began = time.monotonic()
+        while 50 * turn not in told:
+            assert time.monotonic() - began < 20
+            time.sleep(0.01)
+        assert pool.crew.resting == 0
+    time.sleep(0.5)
+    assert told.count(50) == told.count(100) == 1
+
+
 def test_the_scope_is_let_go_before_the_rest() -> None:
     crew, entered, scope = Crew(), threading.Event(), {"wsgi.input": object()}
     rest = threading.Event()

@@ -21,6 +21,8 @@ CALM = 0.05
 """Seconds between two looks when nothing was asked lately."""
 QUIET = 20
 """Looks without a request after which all threads wait for the next one."""
+IDLE = 2 * QUIET
+"""Looks without a request, about a second, after which the process is put in order."""
 
 Runner = Callable[[Any, dict[str, Any]], Any]
 """Granian's own: takes its protocol and the request's scope; the answer is sent when it returns."""
@@ -79,8 +81,8 @@ class Crew:
             while self._doors:
                 self._doors.pop().release()
 
-    def watch(self) -> threading.Thread:
-        """Look again and again, on a daemon thread."""
+    def watch(self, idle: Callable[[], None]) -> threading.Thread:
+        """Look again and again, on a daemon thread; `idle` is called when requests have ended."""
 
         def loop() -> None:
             quiet = 0
@@ -89,6 +91,8 @@ class Crew:
                 quiet = 0 if self.look() else quiet + 1
                 if quiet == QUIET:
                     self.wake()
+                elif quiet == IDLE:
+                    idle()
 
         thread = threading.Thread(target=loop, name="crew", daemon=True)
         thread.start()

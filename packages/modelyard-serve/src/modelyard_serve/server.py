@@ -164,7 +164,7 @@ def _load(package: Path, settings: Settings, board: Board, worker: int) -> WSGIA
     if limit := getattr(ctypes.CDLL(None), "mallopt", None):
         limit(_M_ARENA_MAX, 2)
     # Imported here: the parent needs neither onnxruntime nor Flask.
-    from modelyard_serve.app import create_app
+    from modelyard_serve.app import create_app, give_back
     from modelyard_serve.front import Front
 
     try:
@@ -182,7 +182,7 @@ def _load(package: Path, settings: Settings, board: Board, worker: int) -> WSGIA
     every(_WATCH, watch)
     crew = Crew()
     if _answers_by(crew):
-        crew.watch()
+        crew.watch(idle=give_back)
     else:
         told = "this Granian has no place for it; all threads answer at once, which is slower"
         telemetry.log.event("warning", "no_crew", error=told)
