@@ -136,6 +136,7 @@ def test_a_defect_does_not_rest() -> None:
 
 def test_it_is_told_once_when_requests_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crews, "CALM", crews.PATIENCE)
+    monkeypatch.setattr(crews, "IDLE", 2 * crews.QUIET)
     pool, told = Pool(2), []
     pool.crew.watch(idle=lambda: told.append(len(pool.done)))
     for turn in (1, 2):

@@ -21,8 +21,8 @@ CALM = 0.05
 """Seconds between two looks when nothing was asked lately."""
 QUIET = 20
 """Looks without a request after which all threads wait for the next one."""
-IDLE = 2 * QUIET
-"""Looks without a request, about a second, after which the process is put in order."""
+IDLE = 150
+"""Looks without a request, about seven seconds, after which the process is put in order."""
 
 Runner = Callable[[Any, dict[str, Any]], Any]
 """Granian's own: takes its protocol and the request's scope; the answer is sent when it returns."""

@@ -51,6 +51,8 @@ CLOSED_AFTER = 3.0
 THREADS = 16
 """Threads of a worker. One answers at a time; the others are for bodies that are long in coming, so
 that a client who stalls stops nobody (see `crew`)."""
+UNUSED = 5
+"""Seconds after which a thread that got no request ends: it keeps memory of what it answered."""
 _WATCH = 0.05
 _SO_ATTACH_FILTER = 26
 _M_ARENA_MAX = -8
@@ -87,6 +89,7 @@ class _Server(Granian):  # type: ignore[misc,valid-type]
             interface=Interfaces.WSGI,
             workers=settings.workers,
             blocking_threads=THREADS,
+            blocking_threads_idle_timeout=UNUSED,
             runtime_threads=1,
             runtime_mode=RuntimeModes.st,
             http=HTTPModes.http1,
