@@ -17,6 +17,7 @@ import platform
 import signal
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +36,8 @@ import measure
 TOLERANCE = 1e-5
 WARM = 3
 """Seconds of the round that does not count: a slow peer on a busy machine answers late."""
+REST = 15
+"""Seconds after the last request in which every side may give memory back before it is read."""
 SHOTS = dict[str, dict[str, list[dict[str, float]]]]
 
 
@@ -118,6 +121,7 @@ def measured(chosen: Sequence[Server], options: Any) -> dict[str, Any]:
                 body["shots"].setdefault(name, {})[case.name] = shots
             print(f"done: {case.name}", file=sys.stderr)
             save(body, options.out)  # what is measured is kept if a later part breaks off
+        time.sleep(REST)
         for name, running in up.items():
             worker, tree = running.memory()
             body["still"][name] |= {"rss_mb": worker, "pss_mb": tree}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,17 @@ def test_both_changed_one_place(root: Path) -> None:
     assert "<<<<<<< yours" in text
     assert "my clones" in text
     assert "clean clones, with logs" in text
+    # It is told until somebody has chosen, committed or not, and nothing is merged into it.
+    for _ in range(2):
+        assert touched(root) == {"Makefile": "conflict"}
+        assert run(root) == {"Makefile": "conflict"}
+        assert makefile.read_text() == text
+        save(root)
+    ours = re.sub(r"<<<<<<< yours\n(.*?)\|{7}.*?>>>>>>> modelyard\n", r"\1", text, flags=re.S)
+    makefile.write_text(ours)
+    assert "my clones" in ours
+    assert touched(root) == {}
+    assert run(root) == {}
 
 
 def test_a_file_that_a_person_removed_stays_away(root: Path) -> None:

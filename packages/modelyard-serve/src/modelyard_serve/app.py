@@ -77,12 +77,12 @@ def make_app(
     # What was made until now lives as long as the process: the collector need not look at it.
     gc.collect()
     gc.freeze()
-    _give_back()
+    give_back()
     return app
 
 
-def _give_back() -> None:
-    """Give freed memory back to the system: opening a forest's graph leaves 40 MB behind it."""
+def give_back() -> None:
+    """Give freed memory back to the system: what large bodies took, or the opening of a graph."""
     # glibc alone has it; elsewhere the allocator gives back by itself, or cannot.
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)

@@ -145,6 +145,7 @@ class _Opened:
         self._places = np.arange(forest.words, dtype=np.int64) * table.shape[1] - self._lowest
         self._starts = np.array(forest.starts, dtype=np.intp)
         self._base = np.array(forest.base, dtype=np.float64)
+        self._first = float(self._base[0])
         self._forest = forest
 
     def _read(self, forest: Forest, masks: NDArray[Any], codes: Mapping[int, int]) -> None:
@@ -214,22 +215,29 @@ class _Opened:
                     x = row[column]
                     start += step * (int(x) if x == x else last)
                 places.append(start)
-        found = self._table.take(places, axis=0).reshape(len(matrix), -1, self._table.shape[1])
-        raw = self._sums(np.bitwise_and.reduce(found, axis=1)) + self._base
-        if self._forest.link != "sigmoid" or len(matrix) > 1:
-            return self._linked(raw)
-        x, weight = float(raw[0, 0]), self._forest.weight
-        return np.array([[_sigmoid(-x) * weight, _sigmoid(x) * weight]])
+        found = self._table.take(places, axis=0)
+        if len(matrix) == 1 and self._forest.link == "sigmoid":
+            # One number a row: plain Python again.
+            added = self._leaves(np.bitwise_and.reduce(found, axis=0))
+            x, weight = float(np.add.reduce(added)) + self._first, self._forest.weight
+            return np.array([[_sigmoid(-x) * weight, _sigmoid(x) * weight]])
+        rows = found.reshape(len(matrix), -1, self._table.shape[1])
+        return self._linked(self._sums(np.bitwise_and.reduce(rows, axis=1)) + self._base)
 
-    def _sums(self, left: NDArray[Any]) -> Floats:
-        """The sum of the leaves whose bits are left, shape (rows, words) -> (rows, outputs)."""
+    def _leaves(self, left: NDArray[Any]) -> Floats:
+        """What the leaves add whose bits are left, word by word, in the shape of the words."""
         leaf = left.astype(np.float64).view(np.int64)
         leaf >>= _FRACTION
         if not self._forest.whole:
             np.maximum(leaf, self._lowest, out=leaf)
         leaf += self._places
         # Every place is within by construction; "wrap" takes half the time of "raise" and "clip".
-        added = self._values.take(leaf, mode="wrap")
+        added: Floats = self._values.take(leaf, mode="wrap")
+        return added
+
+    def _sums(self, left: NDArray[Any]) -> Floats:
+        """The sum of the leaves whose bits are left, shape (rows, words) -> (rows, outputs)."""
+        added = self._leaves(left)
         if len(self._starts) == 1:
             summed: Floats = np.add.reduce(added, axis=1, keepdims=True)
             return summed

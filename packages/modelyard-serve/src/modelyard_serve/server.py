@@ -29,6 +29,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from modelyard_serve.contract import Manifest, read_manifest, read_reference
+from modelyard_serve.crew import Crew
 from modelyard_serve.errors import ServeError, SettingsError
 from modelyard_serve.settings import Settings
 from modelyard_serve.silence import sockets
@@ -48,11 +49,14 @@ CLOSING = 0.3
 CLOSED_AFTER = 3.0
 """Seconds in which every worker closes its door; one that just died never tells that it did."""
 THREADS = 16
-"""Threads of a worker. One computes at a time; the others wait for bodies, so that a client who
-stalls stops nobody. They cost a third of one thread's requests of one row (docs/adr/0012)."""
+"""Threads of a worker. One answers at a time; the others are for bodies that are long in coming, so
+that a client who stalls stops nobody (see `crew`)."""
+UNUSED = 5
+"""Seconds after which a thread that got no request ends: it keeps memory of what it answered."""
 _WATCH = 0.05
 _SO_ATTACH_FILTER = 26
 _M_ARENA_MAX = -8
+_WRAPPER = "_wsgi_call_wrap"
 
 
 def serve(package: Path, settings: Settings) -> int:
@@ -85,6 +89,7 @@ class _Server(Granian):  # type: ignore[misc,valid-type]
             interface=Interfaces.WSGI,
             workers=settings.workers,
             blocking_threads=THREADS,
+            blocking_threads_idle_timeout=UNUSED,
             runtime_threads=1,
             runtime_mode=RuntimeModes.st,
             http=HTTPModes.http1,
@@ -162,7 +167,7 @@ def _load(package: Path, settings: Settings, board: Board, worker: int) -> WSGIA
     if limit := getattr(ctypes.CDLL(None), "mallopt", None):
         limit(_M_ARENA_MAX, 2)
     # Imported here: the parent needs neither onnxruntime nor Flask.
-    from modelyard_serve.app import create_app
+    from modelyard_serve.app import create_app, give_back
     from modelyard_serve.front import Front
 
     try:
@@ -178,8 +183,28 @@ def _load(package: Path, settings: Settings, board: Board, worker: int) -> WSGIA
     assert isinstance(application, Front)
     watch = partial(_watch, board, worker, settings.port, os.getppid(), [], application.reads)
     every(_WATCH, watch)
+    crew = Crew()
+    if _answers_by(crew):
+        crew.watch(idle=give_back)
+    else:
+        told = "this Granian has no place for it; all threads answer at once, which is slower"
+        telemetry.log.event("warning", "no_crew", error=told)
     telemetry.log.event("info", "ready", worker=worker)
     return application
+
+
+def _answers_by(crew: Crew) -> bool:
+    """Put the crew around Granian's own wrapper of a WSGI callable, in this process.
+
+    The wrapper is no part of Granian's interface, but the only place that is reached after an
+    answer was sent; returns False where it is not found, for the server works without a crew too.
+    """
+    module = sys.modules[Granian.__module__]
+    wrap = getattr(module, _WRAPPER, None)
+    if wrap is None:
+        return False
+    setattr(module, _WRAPPER, lambda *given: crew.runs(wrap(*given)))
+    return True
 
 
 def _watch(

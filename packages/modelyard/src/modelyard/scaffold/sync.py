@@ -85,7 +85,11 @@ def sync(project: Project, stages: Stages) -> list[Change]:
     with hold(project, "modelyard sync"):
         changes = compare(project, stages)
         unsaved = set(git.changed_files(project.root))
-        risky = [c.path for c in changes if c.state in CHANGES and c.path in unsaved]
+        risky = [
+            c.path
+            for c in changes
+            if c.state in CHANGES and c.content != c.before and c.path in unsaved
+        ]
         if risky:
             raise UsageError(
                 f"{capped(risky)} has changes that are not committed.",
@@ -106,6 +110,9 @@ def _one(root: Path, path: str, new: bytes) -> Change:
             return Change(path, "new", None, new, new)
         # A person has taken the file away: it stays away.
         return Change(path, "gone", None, None, new, remembers)
+    if git.unresolved(ours):
+        # Of an earlier sync: nothing is merged into it before a person has chosen.
+        return Change(path, "conflict", ours, ours, base)
     if ours == new:
         return Change(path, "current", ours, new, new, remembers)
     if base is None:

@@ -51,6 +51,7 @@ from modelyard.tools.git.merging import (
     missing_drivers,
     subject,
     tracked_files,
+    unresolved,
 )
 
 __all__ = [
@@ -100,6 +101,7 @@ __all__ = [
     "toplevel",
     "tracked_files",
     "undo_commit",
+    "unresolved",
     "unstage",
     "user",
 ]

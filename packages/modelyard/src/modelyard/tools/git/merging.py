@@ -52,6 +52,10 @@ def merge_base(folder: Path, one: str, other: str) -> str | None:
     return found.stdout.decode().strip() if found.returncode == 0 else None
 
 
+_SIDES = ("yours", "before", "modelyard")
+"""Names of the sides in the markers of a conflict."""
+
+
 def merge_file(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
     """Merge three versions of a file line by line: the text, and how many places conflict.
 
@@ -59,14 +63,10 @@ def merge_file(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
     """
     with tempfile.TemporaryDirectory(prefix="modelyard-merge-") as scratch:
         folder = Path(scratch)
-        for name, content in (("yours", ours), ("before", base), ("modelyard", theirs)):
+        for name, content in zip(_SIDES, (ours, base, theirs), strict=True):
             (folder / name).write_bytes(content)
-        labels = [part for name in ("yours", "before", "modelyard") for part in ("-L", name)]
-        found = _call(
-            folder,
-            ["merge-file", "-p", "--diff3", *labels, "yours", "before", "modelyard"],
-            check=False,
-        )
+        labels = [part for name in _SIDES for part in ("-L", name)]
+        found = _call(folder, ["merge-file", "-p", "--diff3", *labels, *_SIDES], check=False)
     if found.returncode > 127:
         raise ToolFailed(
             "git merge-file failed.",
@@ -74,6 +74,12 @@ def merge_file(ours: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int]:
             next_step="git --version",
         )
     return found.stdout, found.returncode
+
+
+def unresolved(text: bytes) -> bool:
+    """Whether a text holds a place between the markers of `merge_file`."""
+    lines = text.splitlines()
+    return f"<<<<<<< {_SIDES[0]}".encode() in lines and f">>>>>>> {_SIDES[-1]}".encode() in lines
 
 
 def tracked_files(folder: Path) -> list[str]:
