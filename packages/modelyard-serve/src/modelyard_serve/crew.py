@@ -10,6 +10,7 @@ requests for longer than `PATIENCE`, be it that they wait for bodies or that the
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -92,7 +93,10 @@ class Crew:
                 if quiet == QUIET:
                     self.wake()
                 elif quiet == IDLE:
-                    idle()
+                    try:
+                        idle()
+                    except Exception:  # without this loop a client who stalls would stop all
+                        logging.getLogger(__name__).exception("a defect in the background")
 
         thread = threading.Thread(target=loop, name="crew", daemon=True)
         thread.start()
