@@ -53,6 +53,8 @@ class Scores(msgspec.Struct, frozen=True):
 class Scorer:
     """A model package, opened. Digests are checked before the graph is built.
 
+    `by_masks` says that the masks are read, not the graph.
+
     Args:
         threads: of onnxruntime; the masks are read by the caller's.
         graph: use the graph even where the package has masks.
@@ -69,7 +71,8 @@ class Scorer:
         self.manifest: Manifest = read_manifest(self.package, verify=verify)
         self.digest = package_digest(self.package)
         # What the manifest does not list is not read: its digest was not checked.
-        if MASKS in self.manifest.files and not graph:
+        self.by_masks = MASKS in self.manifest.files and not graph
+        if self.by_masks:
             self._run: Run = read_masks(self.package, self.manifest)
         else:
             self._run = _session(self.package, self.manifest, threads)
