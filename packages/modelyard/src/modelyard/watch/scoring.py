@@ -20,7 +20,7 @@ from modelyard.watch.columns import Encoder, Odd
 from modelyard.watch.misfits import Misfit
 from modelyard.watch.outputs import Outputs
 from modelyard_serve.errors import PackageError
-from modelyard_serve.scorer import Scorer, Scores
+from modelyard_serve.scorer import Scorer
 
 Dtype = Literal["Int64", "Float64", "Boolean", "String"]
 Status = Literal["scored", "misfit", "survey", "whole"]
@@ -119,12 +119,11 @@ class Scoring:
             return Answer(status="whole"), b""
         if any(misfit.violation(0).severity == "error" for misfit in misfits):
             return Answer(status="misfit", misfits=tuple(misfits)), b""
-        outputs = self._outputs(matrix)
-        scores = Scores(outputs, self.scorer.decide(outputs))
-        made = frame.with_columns(self._added(scores))
+        columns, counts = self._added(self._outputs(matrix))
+        made = frame.with_columns(columns)
         answer = Answer(
             rows=frame.height,
-            counts=tuple(self._counts(scores.labels)),
+            counts=tuple(counts),
             misfits=tuple(misfits),
         )
         if not plan.out_separator:
@@ -137,16 +136,17 @@ class Scoring:
         made.write_csv(text, include_header=False, separator=plan.out_separator)
         return answer, text.getvalue()
 
-    def _added(self, scores: Scores) -> list[pl.Series]:
+    def _added(self, outputs: NDArray[np.float64]) -> tuple[list[pl.Series], list[int]]:
+        """The columns that are added, and the rows of each class."""
         names = self.plan.added
-        dtype = pl.String if self.scorer.manifest.classes else pl.Float64
-        made = [pl.Series(names[0], scores.labels.tolist(), dtype=dtype)]
+        classes = self.scorer.manifest.classes
+        if not classes:
+            return [pl.Series(names[0], self.scorer.decide(outputs))], []
+        decided = self.scorer.decided(outputs)
+        made = [pl.Series(names[0], classes, dtype=pl.String).gather(pl.Series(decided))]
         for index, name in enumerate(names[1:]):
-            made.append(pl.Series(name, np.ascontiguousarray(scores.outputs[:, index])))
-        return made
-
-    def _counts(self, labels: NDArray[np.object_]) -> list[int]:
-        return [int((labels == name).sum()) for name in self.scorer.manifest.classes]
+            made.append(pl.Series(name, np.ascontiguousarray(outputs[:, index])))
+        return made, np.bincount(decided, minlength=len(classes)).tolist()
 
 
 def typed(frame: pl.DataFrame, dtypes: dict[str, Dtype]) -> pl.DataFrame:

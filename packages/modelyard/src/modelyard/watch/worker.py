@@ -30,24 +30,14 @@ class Opening(msgspec.Struct, frozen=True):
     digest: str
 
 
-def pack(matrix: Matrix) -> bytes:
-    """A matrix, column after column."""
-    return matrix.tobytes(order="F")
-
-
-def unpack(body: bytes, width: int) -> Matrix:
-    """The reverse of `pack`; read-only."""
-    return np.frombuffer(body, dtype=np.float64).reshape(width, -1).T
-
-
 def ask(pipe: Connection, matrix: Matrix) -> NDArray[np.float64]:
-    """Let the process at the other end score a matrix.
+    """Let the process at the other end score a matrix; it goes over column after column.
 
     Raises:
         EOFError, OSError: it has ended.
         RuntimeError: it failed, with its traceback.
     """
-    pipe.send_bytes(pack(matrix))
+    pipe.send_bytes(_bytes(matrix.T))
     kind, body = pipe.recv_bytes(), pipe.recv_bytes()
     if kind == FAILED:
         raise RuntimeError(f"a worker process failed:\n{body.decode(errors='replace')}")
@@ -69,16 +59,21 @@ def serve(pipe: Connection) -> None:
         return
     width = scorer.manifest.width
     while True:
-        matrix = unpack(pipe.recv_bytes(), width)
+        columns = np.frombuffer(pipe.recv_bytes(), dtype=np.float64)
         try:
-            made = np.ascontiguousarray(outputs(matrix)).tobytes()
+            made = _bytes(outputs(columns.reshape(width, -1).T))
         except Exception:
             _answer(pipe, FAILED, traceback.format_exc(limit=-3).encode())
             continue
         _answer(pipe, OK, made)
 
 
-def _answer(pipe: Connection, kind: bytes, body: bytes) -> None:
+def _bytes(numbers: NDArray[np.float64]) -> memoryview:
+    """The array's bytes, row after row; not copied where they stand so."""
+    return np.ascontiguousarray(numbers).ravel().view(np.uint8).data
+
+
+def _answer(pipe: Connection, kind: bytes, body: bytes | memoryview) -> None:
     pipe.send_bytes(kind)
     pipe.send_bytes(body)
 
