@@ -84,6 +84,8 @@ class Crew:
         return scoring.score(block)
 
     def _ask(self, matrix: Matrix) -> NDArray[np.float64]:
+        if not len(matrix):  # records that are all blank lines
+            return self._scorer.outputs(matrix)
         try:
             return worker.ask(self._own.pipe, matrix)
         except (EOFError, OSError) as error:

@@ -21,6 +21,8 @@ from modelyard_serve.encoding import Matrix
 from modelyard_serve.scorer import Scorer
 
 OK, FAILED = b".", b"!"
+MESSAGE = 16 * 1024 * 1024
+"""Most bytes of one message: a wide table's block goes over in several."""
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -37,6 +39,10 @@ def ask(pipe: Connection, matrix: Matrix) -> NDArray[np.float64]:
         EOFError, OSError: it has ended.
         RuntimeError: it failed, with its traceback.
     """
+    rows = max(1, MESSAGE // (8 * max(1, matrix.shape[1])))
+    if len(matrix) > rows:
+        parts = [ask(pipe, matrix[start : start + rows]) for start in range(0, len(matrix), rows)]
+        return np.concatenate(parts)
     pipe.send_bytes(_bytes(matrix.T))
     kind, body = pipe.recv_bytes(), pipe.recv_bytes()
     if kind == FAILED:
