@@ -49,7 +49,8 @@ def ask(pipe: Connection, matrix: Matrix) -> NDArray[np.float64]:
     pipe.send_bytes(_bytes(matrix.T))
     kind, body = pipe.recv_bytes(), pipe.recv_bytes()
     if kind == REFUSED:
-        raise ModelyardError(**msgspec.msgpack.decode(body))
+        told = msgspec.msgpack.decode(body, type=dict[str, str])
+        raise ModelyardError(told["what"], why=told["why"], next_step=told["next_step"])
     if kind == FAILED:
         raise RuntimeError(f"a worker process failed:\n{body.decode(errors='replace')}")
     return np.frombuffer(body, dtype=np.float64).reshape(len(matrix), -1)
