@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +18,7 @@ import pytest
 from handmade import write_package
 from test_predict import table
 
+from modelyard.errors import ModelyardError
 from modelyard.watch import worker
 from modelyard.watch.columns import Encoder
 from modelyard.watch.outputs import outputs_of
@@ -55,12 +59,30 @@ def test_a_matrix_in_one_message_or_in_many(
     np.testing.assert_allclose(found, scorer.outputs(matrix), rtol=1e-13)
 
 
-def test_a_package_that_was_changed_is_not_used(scorer: Scorer) -> None:
-    with (
-        served(scorer.package, "0" * 64) as pipe,
-        pytest.raises(RuntimeError, match="was changed while it was in use"),
-    ):
-        worker.ask(pipe, np.zeros((3, scorer.manifest.width)))
+def test_a_package_that_was_changed_is_not_used(scorer: Scorer, tmp_path: Path) -> None:
+    empty = tmp_path / "package"
+    empty.mkdir()
+    for package, why in ((scorer.package, "digest"), (empty, "holds no manifest.json")):
+        with (
+            served(package, "0" * 64) as pipe,
+            pytest.raises(ModelyardError, match="was changed while it was in use") as caught,
+        ):
+            worker.ask(pipe, np.zeros((3, scorer.manifest.width)))
+        assert why in caught.value.why
+        assert caught.value.next_step
+
+
+def test_a_message_that_breaks_off_ends_the_worker_in_silence(
+    scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = Pipe()
+    opening = worker.Opening(str(scorer.package), scorer.digest)
+    ours.send_bytes(msgspec.msgpack.encode(opening))
+    os.write(ours.fileno(), struct.pack("!i", 1000) + b"half")
+    ours.close()
+    monkeypatch.setattr(sys, "argv", ["worker", str(os.dup(theirs.fileno()))])
+    theirs.close()
+    worker.main()
 
 
 def test_a_failure_is_told_and_the_next_matrix_answered(scorer: Scorer) -> None:

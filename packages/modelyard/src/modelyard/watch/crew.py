@@ -101,9 +101,10 @@ class Crew:
         with self._lock, contextlib.closing(theirs):
             if self._closed:
                 raise EOFError
-            # Ctrl-C reaches the whole group: this process hears it and ends its workers, which
-            # are deaf to it from their first moment, since a program keeps its starter's mask.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            # Ctrl-C reaches the whole group, and SIGTERM may: this process hears it and ends its
+            # workers, which are deaf to both from their first moment, since a program keeps its
+            # starter's mask.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
             try:
                 process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "modelyard.watch.worker", str(theirs.fileno())],

@@ -16,11 +16,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from modelyard.errors import ModelyardError
 from modelyard.watch.outputs import outputs_of
 from modelyard_serve.encoding import Matrix
+from modelyard_serve.errors import PackageError
 from modelyard_serve.scorer import Scorer
 
-OK, FAILED = b".", b"!"
+OK, FAILED, REFUSED = b".", b"!", b"?"
 MESSAGE = 16 * 1024 * 1024
 """Most bytes of one message: a wide table's block goes over in several."""
 
@@ -37,6 +39,7 @@ def ask(pipe: Connection, matrix: Matrix) -> NDArray[np.float64]:
 
     Raises:
         EOFError, OSError: it has ended.
+        ModelyardError: the package cannot be used any more.
         RuntimeError: it failed, with its traceback.
     """
     rows = max(1, MESSAGE // (8 * max(1, matrix.shape[1])))
@@ -45,19 +48,32 @@ def ask(pipe: Connection, matrix: Matrix) -> NDArray[np.float64]:
         return np.concatenate(parts)
     pipe.send_bytes(_bytes(matrix.T))
     kind, body = pipe.recv_bytes(), pipe.recv_bytes()
+    if kind == REFUSED:
+        told = msgspec.msgpack.decode(body, type=dict[str, str])
+        raise ModelyardError(told["what"], why=told["why"], next_step=told["next_step"])
     if kind == FAILED:
         raise RuntimeError(f"a worker process failed:\n{body.decode(errors='replace')}")
     return np.frombuffer(body, dtype=np.float64).reshape(len(matrix), -1)
 
 
 def serve(pipe: Connection) -> None:
-    """Answer until the pipe closes. An error is answered with its traceback."""
+    """Answer until the pipe closes. A defect is answered with its traceback."""
     opening = msgspec.msgpack.decode(pipe.recv_bytes(), type=Opening)
     try:
         scorer = Scorer(opening.package)
         if scorer.digest != opening.digest:
-            raise RuntimeError(f"{opening.package} was changed while it was in use")
+            raise PackageError("its digest is another one now")
         outputs = outputs_of(scorer)
+    except PackageError as error:
+        # It was whole when the command opened it.
+        refusal = {
+            "what": f"The model package {opening.package} was changed while it was in use.",
+            "why": error.detail,
+            "next_step": "run the command again when nothing writes to the package",
+        }
+        pipe.recv_bytes()
+        _answer(pipe, REFUSED, msgspec.msgpack.encode(refusal))
+        return
     except Exception:
         failure = traceback.format_exc(limit=-3).encode()
         pipe.recv_bytes()
@@ -89,7 +105,7 @@ def main() -> None:
     with Connection(int(sys.argv[1])) as pipe:
         try:
             serve(pipe)
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # closed, also in the middle of a message
             return
 
 
