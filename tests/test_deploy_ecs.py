@@ -213,6 +213,18 @@ def test_an_endpoint_that_serves_another_package_is_taken_back(world: Any) -> No
     assert world.json("releases")[0]["outcome"] == "failed"
 
 
+def test_a_first_deploy_that_fails_leaves_no_task(world: Any) -> None:
+    ecs = client("ecs")
+    ecs.create_cluster(clusterName="models")
+    settings = (world.root / "modelyard.yaml").read_text()
+    url = settings.partition("url: ")[2].splitlines()[0]
+    world.edit(f"url: {url}", f"url: http://127.0.0.1:{_free()}")
+    done = deploy(world, code=1)
+    assert "churn-production is set to 0 tasks: nothing served before" in done.stdout + done.stderr
+    service = ecs.describe_services(cluster="models", services=["churn-production"])["services"][0]
+    assert service["desiredCount"] == 0
+
+
 def test_what_is_refused(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     done = deploy(world, code=2)
     assert "There is no ECS cluster 'models'" in done.stderr
