@@ -240,6 +240,16 @@ def test_what_is_refused(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "There are no AWS credentials." in done.stderr
 
 
+def test_the_policy_lets_a_service_be_made_with_tags() -> None:
+    policy = json.loads((Path(__file__).parent.parent / "docs/clouds/ecs-policy.json").read_bytes())
+    of = {each["Action"] if isinstance(each["Action"], str) else each["Sid"]: each["Resource"]
+          for each in policy["Statement"]}  # fmt: skip
+    # Registering is allowed on everything or not at all.
+    assert of["ecs:RegisterTaskDefinition"] == "*"
+    tagged = {resource.split(":")[5].partition("/")[0] for resource in of["ecs:TagResource"]}
+    assert tagged == {"task-definition", "service"}
+
+
 def test_the_policy_names_what_is_called() -> None:
     policy = json.loads((Path(__file__).parent.parent / "docs/clouds/ecs-policy.json").read_bytes())
     allowed = {

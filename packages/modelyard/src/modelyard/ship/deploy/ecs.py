@@ -57,7 +57,7 @@ def check(place: Place) -> None:
         raise UsageError(
             f"{key}.{missing[0]} is not set.",
             why="A Fargate task needs subnets, and a role that pulls its image.",
-            next_step="see docs/clouds/ecs.md, which makes both",
+            next_step="see docs/clouds/ecs.md: it makes the role, and says which subnets",
         )
 
 
