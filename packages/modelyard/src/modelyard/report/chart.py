@@ -178,7 +178,7 @@ class Chart:
         """A small text over a point."""
         px, py = self.at(x, y)
         self._marks.append(
-            f'<text x="{px:g}" y="{py - above:g}" font-size="11" text-anchor="middle" fill="{INK}">'
+            f'<text x="{px:g}" y="{py - above:g}" text-anchor="middle" fill="{INK}">'
             f"{escape(text)}</text>"
         )
 
