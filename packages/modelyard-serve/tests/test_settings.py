@@ -130,13 +130,13 @@ def test_a_mask_of_another_column_stops_the_server(
 ) -> None:
     """It would hide nothing: the column that was meant would be logged."""
     monkeypatch.setenv("MODELYARD_PREDICTION_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("MODELYARD_PREDICTION_LOG_MASK", "night,carier")
+    monkeypatch.setenv("MODELYARD_PREDICTION_LOG_MASK", "night,carrier_")
     assert main([str(package)]) == 1
     said = capfd.readouterr().err
-    assert "MODELYARD_PREDICTION_LOG_MASK: the model has no column 'carier'" in said
+    assert "MODELYARD_PREDICTION_LOG_MASK: the model has no column 'carrier_'" in said
     assert "did you mean 'carrier'?" in said
     assert not (tmp_path / "log").exists()
-    with pytest.raises(SettingsError, match="carier"):
+    with pytest.raises(SettingsError, match="carrier_"):
         create_app(package, from_environment(os.environ))
 
 
