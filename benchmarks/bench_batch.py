@@ -8,9 +8,9 @@ Targets: at least 14 times MLflow's rows a second, and 5 times those of a script
 table whole into pandas and scores it with the scikit-learn pipeline; at least 166,000 rows a second
 with two processes; memory that does not grow with the table. All score flights (6 numbers and 8
 categories) with 300 LightGBM trees of 31 leaves; MLflow reads CSV, the others Parquet. Each side is
-a process of its own, on fewer rows where it is slower. Rows a second are counted twice: over the
-whole command, and beyond its start, which is what 1,000 rows take. The ratios are of the latter: a
-start of several seconds would speak against the peers' paces unfairly.
+a process of its own, on the same rows. Rows a second are counted twice, and so are the ratios: over
+the whole command, which is what a person waits for, and beyond its start (what 1,000 rows take),
+since a start of several seconds says nothing of a pace.
 
 The package comes from `benchmarks/serving/ours.py`, with LightGBM's own text of the same trees
 beside it; `--parity` compares every row of a table with that.
@@ -42,9 +42,7 @@ COLUMNS = [*NUMBERS, *CATEGORIES]
 LEAST = {"mlflow": 14.0, "pandas": 5.0}
 PACE = 166_000
 SMALL = 1_000
-SHARE = {"modelyard": 1.0, "pandas": 0.5, "mlflow": 0.3}
-"""Which part of the rows each side scores."""
-
+SIDES = ("modelyard", "pandas", "mlflow")
 TOLERANCE = 1e-12
 _PART = 500_000
 
@@ -155,10 +153,10 @@ def commands(package: Path, rows: dict[str, int]) -> dict[str, list[str]]:
 
 def compare(package: Path, rows: int, rounds: int) -> dict[str, Any]:
     """Run every side in turn, on few and on many rows; returns what the table shows."""
-    many = {name: int(rows * share) for name, share in SHARE.items()}
+    many = dict.fromkeys(SIDES, rows)
     sides = {
         (name, size): command
-        for size, counts in (("small", dict.fromkeys(SHARE, SMALL)), ("large", many))
+        for size, counts in (("small", dict.fromkeys(SIDES, SMALL)), ("large", many))
         for name, command in commands(package, counts).items()
     }
     found: dict[tuple[str, str], list[measure.Spent]] = {side: [] for side in sides}
@@ -183,13 +181,15 @@ def compare(package: Path, rows: int, rounds: int) -> dict[str, Any]:
             "largest_process_mb": statistics.median(spent.peak_mb for spent in large),
         }
     for name, limit in LEAST.items():
-        ratios = [a / b for a, b in zip(paces["modelyard"], paces[name], strict=True)]
+        whole = [
+            theirs.seconds / ours.seconds
+            for ours, theirs in zip(found["modelyard", "large"], found[name, "large"], strict=True)
+        ]
+        beyond = [a / b for a, b in zip(paces["modelyard"], paces[name], strict=True)]
         body["ratios"][name] = {
-            "median": statistics.median(ratios),
-            "min": min(ratios),
-            "max": max(ratios),
-            "at_least": limit,
-        }
+            kind: {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
+            for kind, ratios in (("whole", whole), ("beyond_start", beyond))
+        } | {"at_least": limit}
     return body
 
 
@@ -198,13 +198,9 @@ def show(body: dict[str, Any]) -> None:
     rows = []
     for name, side in body["sides"].items():
         ratio = body["ratios"].get(name)
-        verdict = ""
-        if ratio:
-            kept = "kept" if ratio["median"] >= ratio["at_least"] else "MISSED"
-            verdict = (
-                f"{ratio['median']:.1f} ({ratio['min']:.1f}–{ratio['max']:.1f}), "
-                f"target {ratio['at_least']:g}: {kept}"
-            )
+        verdicts = (
+            [_verdict(ratio, kind) for kind in ("whole", "beyond_start")] if ratio else ["", ""]
+        )
         rows.append(
             [
                 name,
@@ -213,13 +209,22 @@ def show(body: dict[str, Any]) -> None:
                 f"{side['pace_with_start']:,.0f}",
                 f"{side['start_seconds']:.1f}",
                 f"{side['cpu_us_a_row']:.1f}",
-                verdict,
+                *verdicts,
             ]
         )
-    head = ["", "rows", "rows/s", "with start", "start, s", "processor, µs a row", "ours / theirs"]
+    head = ["", "rows", "rows/s beyond the start", "with it", "start, s", "processor, µs a row"]
+    head += ["ours / theirs, whole command", "beyond the start"]
     print(measure.markdown(head, rows))
     pace = body["sides"]["modelyard"]["pace"]
     print(f"\nours: {pace:,.0f} rows/s, target {PACE:,}: {'kept' if pace >= PACE else 'MISSED'}")
+
+
+def _verdict(ratio: dict[str, Any], kind: str) -> str:
+    found, least = ratio[kind], ratio["at_least"]
+    kept = "kept" if found["median"] >= least else "MISSED"
+    return (
+        f"{found['median']:.1f} ({found['min']:.1f}–{found['max']:.1f}), target {least:g}: {kept}"
+    )
 
 
 def memory(package: Path, sizes: list[int]) -> dict[str, float]:
@@ -228,7 +233,7 @@ def memory(package: Path, sizes: list[int]) -> dict[str, float]:
 
     found = {}
     for rows in sizes:
-        command = commands(package, dict.fromkeys(SHARE, SMALL) | {"modelyard": rows})["modelyard"]
+        command = commands(package, dict.fromkeys(SIDES, SMALL) | {"modelyard": rows})["modelyard"]
         started = time.perf_counter()
         process = subprocess.Popen(
             command,
@@ -260,7 +265,7 @@ def parity(package: Path, rows: int) -> dict[str, float]:
     from modelyard_serve.contract import read_manifest
     from modelyard_serve.encoding import encode
 
-    command = commands(package, dict.fromkeys(SHARE, SMALL) | {"modelyard": rows})["modelyard"]
+    command = commands(package, dict.fromkeys(SIDES, SMALL) | {"modelyard": rows})["modelyard"]
     measure.run(command)
     scored = pl.read_parquet(FOLDER / "modelyard.parquet")
     manifest = read_manifest(package)

@@ -47,7 +47,8 @@ def _index() -> str:
     lines += [
         "",
         "Exit codes: 0 ok, 1 error, 2 usage, 3 the gate refused, 4 the data is invalid, "
-        "130 interrupted.",
+        "130 interrupted, 143 terminated by SIGTERM (`run`, `stage` and `ci run` take it as "
+        "Ctrl-C).",
         "Errors go to stderr: what happened, why, and the next command. `modelyard -v …` shows "
         "tracebacks. `NO_COLOR` is honoured; without a terminal, progress is plain lines.",
     ]

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from charts import IMAGE, MODEL, manifests, run, write
 
-from modelyard.render.chart import CLOUDS
+from modelyard.render.chart import CLOUDS, chart_files
 
 HERE = Path(__file__).parent
 RECOMMENDED = ("name", "instance", "version", "component", "part-of", "managed-by")
@@ -62,7 +62,7 @@ def test_lint_and_package(helm: Path, chart: Path, tmp_path: Path) -> None:
     for values in ("values-staging.yaml", "values-production.yaml", "everything.yaml"):
         run(helm, "lint", "--strict", chart, *IMAGE, "-f", chart / values)
     run(helm, "package", chart, "-d", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.3.0.tgz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["churn-1.3.1.tgz"]
 
 
 @pytest.mark.parametrize("version", ["1.25", "1.31", "1.37"])
@@ -109,10 +109,31 @@ def test_schemas_of_three_versions(
         ("server.port=80", "port"),
         ("server.hostPort=70000", "hostPort"),
         ("probes.enabled=sometimes", "enabled"),
+        ("probes.liveness.successThreshold=3", "successThreshold"),
+        ("fullnameOverride=Bad_Name", "fullnameOverride"),
+        ("autoscaling.enabled=true,autoscaling.minReplicas=5,autoscaling.maxReplicas=2", "larger"),
     ],
 )
 def test_the_schema_catches_a_slip(values: str, said: str, helm: Path, chart: Path) -> None:
     assert said in run(helm, "template", "churn", chart, *IMAGE, "--set", values, code=1)
+
+
+def test_the_persons_annotation_wins(helm: Path, chart: Path) -> None:
+    values = (r"podAnnotations.prometheus\.io/scrape=false", "model.version=v1+meta")
+    text = run(helm, "template", "churn", chart, *IMAGE,
+               "--set-string", values[0], "--set", values[1])  # fmt: skip
+    assert text.count("prometheus.io/scrape:") == 1
+    assert 'prometheus.io/scrape: "false"' in text
+    assert 'app.kubernetes.io/version: "v1-meta"' in text
+
+
+@pytest.mark.parametrize("name", ["null", "true"])
+def test_a_name_that_yaml_knows_as_something_else(name: str, helm: Path, tmp_path: Path) -> None:
+    for path, text in chart_files(name).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    pod = next(e for e in manifests(helm, tmp_path) if e["kind"] == "Deployment")["spec"]
+    assert pod["selector"]["matchLabels"]["app.kubernetes.io/name"] == name
 
 
 def test_an_image_without_a_digest_is_refused(helm: Path, chart: Path) -> None:

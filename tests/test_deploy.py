@@ -140,3 +140,13 @@ def test_what_touched_nothing_leaves_no_record(world: Any) -> None:
     world.cli("deploy", "--env", "staging", code=1)
     assert "Nothing was deployed yet" in world.cli("releases").stdout
     assert world.snapshot() == before
+
+
+def test_a_broken_line_of_the_audit_is_told_before_the_rollout(world: Any) -> None:
+    path = world.root / "records/deployments.jsonl"
+    path.write_text("\n<<<<<<< HEAD\n")
+    for verb in (("deploy",), ("releases",), ("rollback", "--env", "staging")):
+        said = world.cli(*verb, code=1).stderr
+        assert "Line 2 of records/deployments.jsonl cannot be read." in said
+        assert "git checkout HEAD -- records/deployments.jsonl" in said
+    assert path.read_text() == "\n<<<<<<< HEAD\n"

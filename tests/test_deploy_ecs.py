@@ -213,6 +213,18 @@ def test_an_endpoint_that_serves_another_package_is_taken_back(world: Any) -> No
     assert world.json("releases")[0]["outcome"] == "failed"
 
 
+def test_a_first_deploy_that_fails_leaves_no_task(world: Any) -> None:
+    ecs = client("ecs")
+    ecs.create_cluster(clusterName="models")
+    settings = (world.root / "modelyard.yaml").read_text()
+    url = settings.partition("url: ")[2].splitlines()[0]
+    world.edit(f"url: {url}", f"url: http://127.0.0.1:{_free()}")
+    done = deploy(world, code=1)
+    assert "churn-production is set to 0 tasks: nothing served before" in done.stdout + done.stderr
+    service = ecs.describe_services(cluster="models", services=["churn-production"])["services"][0]
+    assert service["desiredCount"] == 0
+
+
 def test_what_is_refused(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     done = deploy(world, code=2)
     assert "There is no ECS cluster 'models'" in done.stderr
@@ -226,6 +238,16 @@ def test_what_is_refused(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     done = deploy(world, code=1)
     assert "There are no AWS credentials." in done.stderr
+
+
+def test_the_policy_lets_a_service_be_made_with_tags() -> None:
+    policy = json.loads((Path(__file__).parent.parent / "docs/clouds/ecs-policy.json").read_bytes())
+    of = {each["Action"] if isinstance(each["Action"], str) else each["Sid"]: each["Resource"]
+          for each in policy["Statement"]}  # fmt: skip
+    # Registering is allowed on everything or not at all.
+    assert of["ecs:RegisterTaskDefinition"] == "*"
+    tagged = {resource.split(":")[5].partition("/")[0] for resource in of["ecs:TagResource"]}
+    assert tagged == {"task-definition", "service"}
 
 
 def test_the_policy_names_what_is_called() -> None:

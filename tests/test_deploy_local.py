@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -150,6 +151,78 @@ def test_a_container_that_ends_at_once_leaves_the_old_one(local: Any) -> None:
     assert "/nowhere" in done.stderr
     assert client.failed == []
     assert set(client.versions) == {"v1"}
+
+
+def test_a_copy_in_another_folder_leaves_the_endpoint_alone(local: Any, tmp_path: Path) -> None:
+    yard, _, port = local
+    other = yard.copy(tmp_path / "churn")
+    shutil.rmtree(other.root / ".modelyard/local")
+    done = other.cli("deploy", code=1)
+    assert f"Port {port} is in use already." in done.stderr
+    assert not (other.root / ".modelyard/local/staging/door.json").exists()
+    assert _answers(port)
+    # Its door.json, too, names containers that are not the copy's.
+    shutil.copytree(yard.root / ".modelyard/local", other.root / ".modelyard/local")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    other.edit(f"port: {port}", f"port: {free}")
+    try:
+        other.cli("deploy")
+        assert _answers(port)
+        assert _answers(free)
+    finally:
+        _remove(other)
+    assert _answers(port)
+
+
+def test_what_a_killed_canary_leaves_is_shown_and_taken_out(local: Any) -> None:
+    yard, _, port = local
+    door = yard.root / ".modelyard/local/staging/door.json"
+    before = json.loads(door.read_bytes())
+    program = Path(sys.executable).with_name("modelyard")
+    words = [program, "deploy", "--canary", "--canary-time", "5m"]
+    with subprocess.Popen(words, cwd=yard.root, stdout=subprocess.DEVNULL) as process:
+        for _ in range(600):
+            if json.loads(door.read_bytes())["canary"]:
+                break
+            time.sleep(0.1)
+        assert yard.json("status")["status"]["state"] == "live"
+        process.kill()
+    left = json.loads(door.read_bytes())["canary_container"]["name"]
+    found = yard.json("status")["status"]
+    assert found["state"] == "degraded"
+    assert "modelyard deploy --env staging takes it out" in " ".join(found["notes"])
+    # The next deploy ends it and, as the port was changed, closes the old door.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    yard.edit(f"port: {port}", f"port: {free}")
+    try:
+        yard.cli("deploy")
+        assert _answers(free)
+        assert not _answers(port)
+    finally:
+        yard.edit(f"port: {free}", f"port: {port}")
+    names = subprocess.run(
+        ["docker", "ps", "-a", "--format", "{{.Names}}"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert left not in names
+    assert before["container"]["name"] not in names
+    yard.cli("deploy")
+    assert _answers(port)
+    assert '"rows":' in yard.cli("logs", "-n", "100").stdout  # the golden samples
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def test_a_canary_that_shows_too_little_is_aborted(local: Any, tables: Path) -> None:

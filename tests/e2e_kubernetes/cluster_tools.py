@@ -1,33 +1,61 @@
-"""What the suite needs of a cluster: kubectl, images on its nodes, a load on a Service."""
+"""What the suite needs of a cluster: kubectl, a way to its nodes, a load on a Service."""
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import kube_tools
+import nodes
 
 HERE = Path(__file__).resolve().parent
 LOAD_SECONDS = 900
 """The longest that a load goes on by itself."""
 
 
-def reachable() -> str:
-    """Why no cluster can be used; empty where one can."""
-    for program in ("kubectl", "helm", "docker"):
-        if shutil.which(program) is None:
-            return f"{program} is not installed"
-    if not os.environ.get("KUBECONFIG"):
-        return "KUBECONFIG is not set"
+def prepare() -> str:
+    """Have helm and kubectl, and a cluster that answers; returns its version.
+
+    Raises:
+        AssertionError: KUBECONFIG is set, yet the suite cannot run; the reason is in the message.
+    """
+    assert shutil.which("docker"), "docker is not installed: the suite builds images with it"
+    if not all(map(shutil.which, kube_tools.PROGRAMS)):
+        # Last on PATH: what the machine has of its own goes first.
+        os.environ["PATH"] += f"{os.pathsep}{kube_tools.folder('new')}"
     done = subprocess.run(
-        ["kubectl", "version", "--request-timeout", "10s"], capture_output=True, text=True
+        ["kubectl", "version", "-o", "json", "--request-timeout", "10s"],
+        capture_output=True,
+        text=True,
     )
-    return "" if done.returncode == 0 else f"the cluster does not answer: {done.stderr.strip()}"
+    assert done.returncode == 0, (
+        f"the cluster that KUBECONFIG={os.environ['KUBECONFIG']} leads to does not answer: "
+        f"{done.stderr.strip()}"
+    )
+    return str(json.loads(done.stdout)["serverVersion"]["gitVersion"])
+
+
+def way_to_nodes(tell: Callable[[str], None]) -> nodes.Way:
+    """How images come onto the nodes of the cluster."""
+    context = subprocess.run(
+        ["kubectl", "config", "current-context"], capture_output=True, text=True
+    )
+    assert context.returncode == 0, f"KUBECONFIG has no context: {context.stderr.strip()}"
+    listed = subprocess.run(
+        ["kubectl", "get", "nodes", "-o", "json"], capture_output=True, text=True
+    )
+    assert listed.returncode == 0, f"the nodes cannot be listed: {listed.stderr.strip()}"
+    found = json.loads(listed.stdout)["items"]
+    assert found, "the cluster has no nodes"
+    tell(f"{len(found)} node(s), context {context.stdout.strip()}")
+    return nodes.choose(nodes.asked_here(found, context.stdout.strip()), tell)
 
 
 @dataclass(frozen=True)
@@ -76,41 +104,18 @@ class Cluster:
         return time.monotonic() - began
 
 
-def give_image(image: str) -> str:
-    """Bring an image onto the nodes; returns how. E2E_LOAD: a command that reads `docker save`."""
-    context = subprocess.run(
-        ["kubectl", "config", "current-context"], capture_output=True, text=True
-    ).stdout.strip()
-    ways = {
-        "kind-": ["kind", "load", "docker-image", image, "--name", context.removeprefix("kind-")],
-        "minikube": ["minikube", "image", "load", image],
-        "k3d-": ["k3d", "image", "import", image, "--cluster", context.removeprefix("k3d-")],
-        "docker-desktop": ["true"],
-    }
-    if command := os.environ.get("E2E_LOAD"):
-        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving:
-            done = subprocess.run(
-                shlex.split(command), stdin=saving.stdout, capture_output=True, text=True
-            )
-        assert done.returncode == 0, done.stderr
-        return command.split()[0]
-    way = next((way for prefix, way in ways.items() if context.startswith(prefix)), None)
-    if way is None and shutil.which("k3s"):
-        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving:
-            subprocess.run(["k3s", "ctr", "images", "import", "-"], stdin=saving.stdout, check=True)
-        return "k3s"
-    assert way is not None, (
-        "how do images come onto this cluster's nodes? Set E2E_REPOSITORY to a repository that "
-        "the nodes can pull from, or E2E_LOAD to a command that reads `docker save`"
-    )
-    subprocess.run(way, check=True, capture_output=True)
-    return way[0]
-
-
 class Load:
     """A load pod in the namespace; `snapshot` is what it counted so far."""
 
-    def __init__(self, cluster: Cluster, image: str, url: str, body: str, name: str) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        image: str,
+        url: str,
+        body: str,
+        name: str,
+        selector: dict[str, str],
+    ) -> None:
         self.cluster, self.name = cluster, name
         cluster.kubectl("delete", "pod", name, "--ignore-not-found", "--grace-period=1")
         pod = {
@@ -120,6 +125,7 @@ class Load:
             "spec": {
                 "restartPolicy": "Never",
                 "automountServiceAccountToken": False,
+                "nodeSelector": selector,
                 "terminationGracePeriodSeconds": 1,
                 "securityContext": {
                     "runAsNonRoot": True,

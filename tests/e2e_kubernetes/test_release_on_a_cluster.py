@@ -1,7 +1,8 @@
 """A release's whole life on a real cluster: `make e2e-kubernetes`, with KUBECONFIG set.
 
 The suite takes the cluster as it finds it: any recent version, one node or many. It works in a
-namespace of its own, under restricted Pod Security, and removes it. The tests stand in the order of
+namespace of its own, under restricted Pod Security, and removes it. Without KUBECONFIG it is
+skipped; with it, what keeps the suite from running is a failure. The tests stand in the order of
 a release's life and each goes on from the one before.
 """
 
@@ -14,18 +15,20 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_tools import Cluster, Load, give_image, reachable
+from cluster_tools import Cluster, Load, prepare, way_to_nodes
+from nodes import Way
 
-WHY_NOT = reachable()
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.skipif(bool(WHY_NOT), reason=f"no cluster to test on: {WHY_NOT}"),
+    pytest.mark.skipif(
+        not os.environ.get("KUBECONFIG"), reason="no cluster to test on: KUBECONFIG is not set"
+    ),
 ]
 VALUES = """\
 replicas: 2
@@ -45,8 +48,16 @@ class Stage:
 
     yard: Any
     cluster: Cluster
+    way: Way
+    told: list[str]
     images: dict[str, str] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+
+    def values(self, more: str = "") -> None:
+        """Write the environment's values; where one node has the images, the pods stay on it."""
+        text = VALUES + more
+        if self.way.selector:
+            text += f"nodeSelector: {json.dumps(self.way.selector)}\n"
+        (self.yard.root / "charts/churn/values-staging.yaml").write_text(text)
 
     def deploy(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """modelyard deploy into the namespace."""
@@ -57,15 +68,16 @@ class Stage:
 
     def tell(self, text: str) -> None:
         """Print and keep a line of what was done and measured."""
-        self.told.append(text)
-        print(f"\n  e2e: {text}", flush=True)
+        _tell(self.told, text)
 
     @contextmanager
     def under_load(self, what: str) -> Iterator[dict[str, Any]]:
         """Run the block under load; afterwards the figures of that time are in the dictionary."""
         golden = json.loads((self.yard.root / "package/golden.json").read_bytes())
         body = json.dumps({"rows": golden["rows"][:1]})
-        load = Load(self.cluster, self.images["load"], "http://churn", body, "load")
+        load = Load(
+            self.cluster, self.images["load"], "http://churn", body, "load", self.way.selector
+        )
         seen: dict[str, Any] = {}
         try:
             before = load.snapshot()
@@ -89,49 +101,67 @@ def stage(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
     """A project whose release is in an image on the nodes, and an empty namespace."""
-    ready = os.environ.get(
-        "E2E_PROJECT"
-    )  # a project with one release saves the minutes of making it
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        _tell(told, text)
+
+    # What is wrong with the set-up is said before the minutes of making a release.
+    version = prepare()
+    way = way_to_nodes(tell)
+    # A project with one release saves those minutes.
+    ready = os.environ.get("E2E_PROJECT")
     home = tmp_path_factory.mktemp("e2e") / "churn"
     released = request.getfixturevalue("released") if not ready else None
     yard = released.copy(home) if released else _copied(Path(ready or ""), home, request)
-    name = f"modelyard-e2e/{secrets.token_hex(3)}"
-    yard.cli("image", "build", "--tag", f"{name}:1")
-    cluster = Cluster(f"modelyard-e2e-{secrets.token_hex(3)}")
-    made = Stage(yard, cluster)
-    if repository := os.environ.get("E2E_REPOSITORY"):
-        text = f"\ndeploy:\n  environments:\n    staging: {{repository: {repository}}}\n"
-        with (yard.root / "modelyard.yaml").open("a") as file:
-            file.write(text)
-        made.images["load"] = f"{repository}:load"
-        subprocess.run(["docker", "tag", _image(yard), made.images["load"]], check=True)
-        subprocess.run(["docker", "push", "-q", made.images["load"]], check=True)
-    else:
-        how = give_image(_image(yard))
-        made.images["load"] = _image(yard)
-        made.tell(f"image {_image(yard)} given to the nodes by {how}")
-    cluster.kubectl("create", "namespace", cluster.namespace)
-    cluster.kubectl(
-        "label", "namespace", cluster.namespace, "pod-security.kubernetes.io/enforce=restricted"
-    )
-    version = json.loads(cluster.kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"]
-    nodes = len(cluster.json("get", "nodes")["items"])
-    made.tell(f"Kubernetes {version}, {nodes} node(s), namespace {cluster.namespace}")
-    yard.cli("chart")
-    (yard.root / "charts/churn/values-staging.yaml").write_text(VALUES)
-    try:
+    with ExitStack() as undo:
+        undo.callback(_report, told)
+        name = f"modelyard-e2e/{secrets.token_hex(3)}"
+        undo.callback(_run, "docker", "rmi", f"{name}:1", f"{name}:2")
+        yard.cli("image", "build", "--tag", f"{name}:1")
+        made = Stage(yard, Cluster(f"modelyard-e2e-{secrets.token_hex(3)}"), way, told)
+        cluster = made.cluster
+        if way.repository:
+            text = f"\ndeploy:\n  environments:\n    staging: {{repository: {way.repository}}}\n"
+            with (yard.root / "modelyard.yaml").open("a") as file:
+                file.write(text)
+            made.images["load"] = f"{way.repository}:load"
+            undo.callback(_run, "docker", "rmi", made.images["load"])
+            subprocess.run(["docker", "tag", _image(yard), made.images["load"]], check=True)
+            subprocess.run(["docker", "push", "-q", made.images["load"]], check=True)
+        else:
+            way.give(_image(yard))
+            made.images["load"] = _image(yard)
+        cluster.kubectl("create", "namespace", cluster.namespace)
+        undo.callback(
+            cluster.kubectl, "delete", "namespace", cluster.namespace, "--wait=false", check=False
+        )
+        undo.callback(_run, "helm", "uninstall", "churn", "-n", cluster.namespace)
+        cluster.kubectl(
+            "label", "namespace", cluster.namespace, "pod-security.kubernetes.io/enforce=restricted"
+        )
+        tell(f"Kubernetes {version}, namespace {cluster.namespace}")
+        yard.cli("chart")
+        made.values()
         yield made
-    finally:
-        subprocess.run(["helm", "uninstall", "churn", "-n", cluster.namespace],
-                       capture_output=True)  # fmt: skip
-        cluster.kubectl("delete", "namespace", cluster.namespace, "--wait=false", check=False)
-        for image in {_image(yard), _image(yard).replace(":2", ":1")}:
-            subprocess.run(["docker", "rmi", image], capture_output=True)
-        print("\ne2e: what was done and measured")
-        for line in made.told:
-            print(f"  {line}")
-        if report := os.environ.get("E2E_REPORT"):
-            Path(report).write_text(json.dumps(made.told, indent=2, ensure_ascii=False) + "\n")
+
+
+def _tell(told: list[str], text: str) -> None:
+    told.append(text)
+    print(f"\n  e2e: {text}", flush=True)
+
+
+def _report(told: list[str]) -> None:
+    print("\ne2e: what was done and measured")
+    for line in told:
+        print(f"  {line}")
+    if report := os.environ.get("E2E_REPORT"):
+        Path(report).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+
+
+def _run(*words: str) -> None:
+    """Undo something; that it is not there any more is no failure."""
+    subprocess.run(words, capture_output=True)
 
 
 def _copied(ready: Path, home: Path, request: pytest.FixtureRequest) -> Any:
@@ -171,8 +201,7 @@ def test_upgrade_to_a_new_model_under_load(stage: Stage, tables: Path) -> None:
     stage.yard.cli("data", "add", tables / "november.csv", "-m", "November")
     stage.yard.cli("run", "-m", "retrained with November")
     stage.yard.cli("image", "build", "--tag", _image(stage.yard).replace(":1", ":2"))
-    if "E2E_REPOSITORY" not in os.environ:
-        give_image(_image(stage.yard))
+    stage.way.give(_image(stage.yard))
     with stage.under_load("upgrade v1 to v2") as seen:
         began = time.monotonic()
         stage.deploy()
@@ -201,15 +230,14 @@ def test_a_quota_that_is_exceeded_is_told(stage: Stage) -> None:
         "spec": {"hard": {"pods": "2"}},
     }  # fmt: skip
     stage.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(quota))
-    values = stage.yard.root / "charts/churn/values-staging.yaml"
-    values.write_text(VALUES + "podAnnotations: {changed: 'yes'}\n")
+    stage.values("podAnnotations: {changed: 'yes'}\n")
     try:
         done = stage.yard.cli(
             "deploy", "--env", "staging", "--namespace", stage.cluster.namespace, "--timeout",
             "30s", code=1,
         )  # fmt: skip
     finally:
-        values.write_text(VALUES)
+        stage.values()
         stage.cluster.kubectl("delete", "resourcequota", "tight")
     assert "exceeded quota" in done.stderr
     stage.cluster.await_ready(2)
@@ -275,8 +303,7 @@ def test_a_canary_is_promoted(stage: Stage) -> None:
 
 def test_two_deploys_at_once(stage: Stage, tmp_path: Path) -> None:
     other = stage.yard.copy(tmp_path / "churn")
-    values = stage.yard.root / "charts/churn/values-staging.yaml"
-    values.write_text(VALUES + "podAnnotations: {again: 'yes'}\n")
+    stage.values("podAnnotations: {again: 'yes'}\n")
     ended: list[str] = []
     first = threading.Thread(target=lambda: ended.append(stage.deploy().stdout))
     first.start()
@@ -292,7 +319,7 @@ def test_two_deploys_at_once(stage: Stage, tmp_path: Path) -> None:
         )
     finally:
         first.join()
-        values.write_text(VALUES)
+        stage.values()
     assert "Another deploy" in second.stderr
     assert ended
     assert "is live" in ended[0]

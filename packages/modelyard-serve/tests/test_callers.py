@@ -138,6 +138,18 @@ def test_the_prediction_log_has_a_stream_s_rows(start: Start, tmp_path: Path) ->
     assert {line["request_id"] for line in lines} == {"s1"}
 
 
+def test_a_drain_is_no_error_at_the_level_warning(start: Start) -> None:
+    server = start(LOG_LEVEL="warning", MODELYARD_DRAIN_SECONDS="1").ready()
+    server.terminate()
+    statuses = []
+    for _ in range(5):
+        time.sleep(0.1)
+        statuses.append(ask(server.port, "GET", "/v2/health/ready").status)
+    assert statuses[-1] == 503
+    assert server.wait() == 0
+    assert server.lines() == []
+
+
 def test_a_log_that_nobody_reads_stops_no_answer(package: Path, tmp_path: Path) -> None:
     """A full pipe at standard output: lines may be lost, answers may not."""
     port = free_port()

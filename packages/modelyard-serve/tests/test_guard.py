@@ -258,3 +258,18 @@ def test_the_limit_is_exact_under_threads() -> None:
         passed = sum(pool.map(ask, range(threads)))
     refilled = rate * (time.monotonic() - began)
     assert rate <= passed <= rate + refilled < threads * asked
+
+
+def test_wrong_keys_are_limited_by_their_address(keys: Path) -> None:
+    """And take nothing from a good key, which may come from the same address."""
+    guard = Guard(Settings(api_keys_file=str(keys), rate_limit=2))
+    here = {"REMOTE_ADDR": "10.0.0.9"}
+    told = []
+    for number in range(6):
+        with pytest.raises((UnauthorizedError, TooManyError)) as caught:
+            guard.check(here | {"HTTP_X_API_KEY": f"wrong-{number}"}, PATH)
+        told.append(caught.type)
+    assert told == [UnauthorizedError] * 2 + [TooManyError] * 4
+    guard.check(here | {"HTTP_X_API_KEY": "first-key"}, PATH)
+    with pytest.raises(UnauthorizedError, match="send the key"):
+        guard.check(here, PATH)

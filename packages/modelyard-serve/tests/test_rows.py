@@ -397,3 +397,10 @@ def test_a_cell_of_many_digits_is_a_text(cell: str) -> None:
 def test_words_for_nothing_are_missing_in_a_table(kind: Any) -> None:
     features = [Feature(name="x", kind=kind, parts=("year",) if kind == "datetime" else ())]
     assert csvtable.values(features, {"x": ["n/a", " NULL ", ""]})["x"] == [None] * 3
+
+
+@pytest.mark.parametrize("cell", ["\u0663", "1\u0660.5", "\uff11"])
+def test_digits_of_other_scripts_are_no_number_in_csv(cell: str) -> None:
+    feature = Feature(name="n", kind="number")
+    with pytest.raises(InputError, match="expected a number or nothing"):
+        csvtable.values((feature,), csvtable.read(f"n\n{cell}\n".encode(), names=["n"]))

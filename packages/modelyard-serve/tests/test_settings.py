@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from modelyard_serve.app import create_app
 from modelyard_serve.cli import main
 from modelyard_serve.errors import SettingsError
 from modelyard_serve.settings import NAMES, Settings, from_environment
@@ -105,6 +107,37 @@ def test_what_cannot_be_used_is_refused_by_its_name(name: str, text: str, told: 
     with pytest.raises(SettingsError, match=told) as caught:
         from_environment({name: text})
     assert str(caught.value).startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('["price, net", " night"]', ("price, net", " night")),
+        ("[]", ()),
+        ("[old] price,night", ("[old] price", "night")),
+    ],
+)
+def test_a_mask_may_be_a_json_list(text: str, names: tuple[str, ...]) -> None:
+    found = from_environment({"MODELYARD_PREDICTION_LOG_MASK": text})
+    assert found.prediction_log_mask == names
+
+
+def test_a_mask_of_another_column_stops_the_server(
+    package: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It would hide nothing: the column that was meant would be logged."""
+    monkeypatch.setenv("MODELYARD_PREDICTION_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("MODELYARD_PREDICTION_LOG_MASK", "night,carrier_")
+    assert main([str(package)]) == 1
+    said = capfd.readouterr().err
+    assert "MODELYARD_PREDICTION_LOG_MASK: the model has no column 'carrier_'" in said
+    assert "did you mean 'carrier'?" in said
+    assert not (tmp_path / "log").exists()
+    with pytest.raises(SettingsError, match="carrier_"):
+        create_app(package, from_environment(os.environ))
 
 
 def test_a_given_value_of_the_wrong_type_is_refused() -> None:

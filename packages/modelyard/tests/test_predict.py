@@ -264,6 +264,20 @@ def test_trees_answer_to_the_bit_in_any_order(
     assert (scores.outputs[:20] == alone).all()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_block_of_blank_lines_has_no_rows(
+    tmp_path: Path, package: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(3000).write_csv(tmp_path / "t.csv")
+    lines = (tmp_path / "t.csv").read_text().splitlines(keepends=True)
+    gap = "\n" * 300_000
+    (tmp_path / "t.csv").write_text("".join(lines[:1500]) + gap + "".join(lines[1500:]))
+    monkeypatch.setattr(texts, "BYTES", 100_000)
+    assert b"" in list(open_table(tmp_path / "t.csv", "auto", "auto").blocks())
+    predict(package, tmp_path / "t.csv", tmp_path / "o.csv", workers=workers)
+    assert pl.read_csv(tmp_path / "o.csv")["nr"].to_list() == list(range(3000))
+
+
 def test_a_wide_table_is_read_in_fewer_rows(
     tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,20 @@ def test_interrupted(tmp_path: Path, package: Path, large: Path) -> None:
     assert not alive
 
 
+def test_ended_by_sigterm(tmp_path: Path, package: Path, large: Path) -> None:
+    """As `kill`, a supervisor or a pipeline that is cancelled ends it."""
+    process = start(large, tmp_path / "out.parquet", package, stderr=subprocess.PIPE)
+    workers = until_writing(process, tmp_path)
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert b"Stopped" in said
+    assert b"Traceback" not in said
+    assert not list(tmp_path.iterdir())
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+
+
 def test_a_worker_that_is_killed_is_told(tmp_path: Path, package: Path, large: Path) -> None:
     process = start(large, tmp_path / "out.parquet", package, stderr=subprocess.PIPE)
     until_writing(process, tmp_path)[0].kill()

@@ -315,3 +315,9 @@ def test_a_zero_before_a_digit_is_seen_wherever_a_block_ends(place: int, cell: b
 )
 def test_a_zero_alone_or_within_a_field_is_none(text: str, found: bool) -> None:
     assert lines.leading_zeros(text.encode(), ",") == found
+
+
+def test_a_parquet_file_without_columns_is_told_plainly(tmp_path: Path) -> None:
+    pl.DataFrame().write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataInvalid, match=r"t\.parquet has no columns"):
+        read_table(tmp_path / "t.parquet")

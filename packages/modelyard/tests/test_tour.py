@@ -6,13 +6,18 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 from test_report import whole
 
-from modelyard.report.tour import director, film
+from modelyard.report.gather import DataTag, gather
+from modelyard.report.tour import director, film, scenes
 from modelyard.report.tour.tracker import Tracked
+from modelyard.tools import dvc
 
 
 def test_the_tracker_leads_to_the_list_and_to_the_two_newest_runs() -> None:
@@ -54,3 +59,61 @@ def test_the_terminal_says_how_each_command_ended(tmp_path: Path) -> None:
 
 def done_lines(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.is_file() else 0
+
+
+def test_the_copy_uses_the_cache_that_dvc_was_told_of(tmp_path: Path) -> None:
+    root, home = tmp_path / "churn", tmp_path / "copy"
+    local = "[core]\n    autostage = true\n[cache]\n    dir = ../../else where\n"
+    for folder in (root, home):
+        (folder / ".dvc").mkdir(parents=True)
+        (folder / ".dvc/config.local").write_text(local)
+    film._share_cache(root, home)
+    text = (home / ".dvc/config.local").read_text()
+    assert text.count("[cache]") == 1
+    assert "autostage = true" in text
+    assert dvc.cache_folder(home) == tmp_path / "else where"
+    (root / ".dvc/config.local").unlink()
+    (home / ".dvc/config.local").unlink()
+    film._share_cache(root, home)
+    assert dvc.cache_folder(home) == root / ".dvc/cache"
+
+
+class Terminal:
+    """The director's side of a terminal whose commands ended with these codes."""
+
+    def __init__(self, *codes: int) -> None:
+        self.codes, self.said, self.commands = list(codes), [], []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def hold(self, more: float = 0.0) -> None:
+        pass
+
+    @contextmanager
+    def terminal(self, commands, prompt):
+        self.commands = list(commands)
+        yield lambda count, most: True
+
+
+def test_byte_for_byte_is_said_of_checks_that_passed_alone(tmp_path: Path) -> None:
+    project = whole(tmp_path)
+    asked = msgspec.structs.replace(project.settings.data, path="data/raw/my flights.csv")
+    settings = msgspec.structs.replace(project.settings, data=asked)
+    tags = tuple(DataTag(name, "c" * 40, "", "", 9, "") for name in ("v1", "v2"))
+    state = replace(gather(replace(project, settings=settings)), data_tags=tags)
+    good = Terminal(0, 0, 0, 0, 0, 0)
+    assert scenes.data(good, state, None) == ""
+    assert good.commands[1] == "md5sum 'data/raw/my flights.csv'"
+    assert "byte for byte" in " ".join(good.said)
+    bad = Terminal(0, 0, 0, 1, 0, 0)
+    assert scenes.data(bad, state, None).startswith("a command ended with 1: md5sum 'data")
+    assert "byte for byte" not in " ".join(bad.said)
+
+
+def test_captions_speak_of_the_task(tmp_path: Path) -> None:
+    state = gather(whole(tmp_path))
+    assert scenes._answer(state) == "a probability"
+    assert state.schema is not None
+    house = msgspec.structs.replace(state.schema, task="regression")
+    assert scenes._answer(replace(state, schema=house)) == "a number"

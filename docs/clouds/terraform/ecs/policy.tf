@@ -23,10 +23,24 @@ data "aws_iam_policy_document" "deploy" {
     ]
     resources = [aws_ecr_repository.model.arn]
   }
+  # IAM knows no narrower resource for this one.
   statement {
     sid       = "TaskDefinitions"
-    actions   = ["ecs:RegisterTaskDefinition", "ecs:TagResource"]
-    resources = ["${local.ecs}:task-definition/${var.name}-${var.environment}:*"]
+    actions   = ["ecs:RegisterTaskDefinition"]
+    resources = ["*"]
+  }
+  statement {
+    sid     = "Tags"
+    actions = ["ecs:TagResource"]
+    resources = [
+      "${local.ecs}:task-definition/${var.name}-${var.environment}:*",
+      "${local.ecs}:service/${aws_ecs_cluster.models.name}/${var.name}-${var.environment}",
+    ]
+    condition {
+      test     = "StringEquals"
+      variable = "ecs:CreateAction"
+      values   = ["RegisterTaskDefinition", "CreateService"]
+    }
   }
   statement {
     sid       = "Service"

@@ -174,7 +174,7 @@ def _number(cell: str, feature: Feature) -> Any:
         number = float(text)
     except ValueError:
         return None if text.lower() in MISSING_WORDS else _WRONG
-    if "_" in text:
+    if "_" in text or not text.isascii():  # float() reads the digits of every script
         return _WRONG
     return None if math.isnan(number) else number
 

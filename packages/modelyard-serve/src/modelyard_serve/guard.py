@@ -38,13 +38,21 @@ class Guard:
             return
         caller = str(environ.get("REMOTE_ADDR", ""))
         if self._keys:
-            caller = self._caller(environ)
+            caller = self._caller(environ, caller)
+        self._count(caller)
+
+    def _count(self, caller: str) -> None:
+        """Take one request from the caller's bucket. Raises TooManyError where it is empty."""
         if self._rate > 0:
             with self._lock:  # a worker's threads share the buckets
                 self._spend(caller)
 
-    def _caller(self, environ: Mapping[str, str]) -> str:
-        """The digest of the key that was sent. Each known key is compared in constant time."""
+    def _caller(self, environ: Mapping[str, str], address: str) -> str:
+        """The digest of the key that was sent. Each known key is compared in constant time.
+
+        A wrong key counts for the address: the bucket of a good key stays full. A request without
+        one guesses nothing, and a browser asks for the key only where it is answered 401.
+        """
         key = _sent(environ)
         if key is None:
             raise UnauthorizedError(
@@ -55,6 +63,7 @@ class Guard:
         for other in self._keys:
             known |= hmac.compare_digest(digest, other)
         if not known:
+            self._count(address)
             raise UnauthorizedError("the key that was sent is none of this server's")
         return digest.hex()
 

@@ -53,6 +53,8 @@ class Scores(msgspec.Struct, frozen=True):
 class Scorer:
     """A model package, opened. Digests are checked before the graph is built.
 
+    `by_masks` says that the masks are read, not the graph.
+
     Args:
         threads: of onnxruntime; the masks are read by the caller's.
         graph: use the graph even where the package has masks.
@@ -69,7 +71,8 @@ class Scorer:
         self.manifest: Manifest = read_manifest(self.package, verify=verify)
         self.digest = package_digest(self.package)
         # What the manifest does not list is not read: its digest was not checked.
-        if MASKS in self.manifest.files and not graph:
+        self.by_masks = MASKS in self.manifest.files and not graph
+        if self.by_masks:
             self._run: Run = read_masks(self.package, self.manifest)
         else:
             self._run = _session(self.package, self.manifest, threads)
@@ -103,17 +106,20 @@ class Scorer:
         return self._run(matrix)
 
     def decide(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
-        """Apply the decision rule: the threshold (binary), the largest (multiclass), or nothing."""
-        manifest = self.manifest
-        if manifest.task == "regression":
+        """The label of each row: the class that is decided for, or the value."""
+        if self.manifest.task == "regression":
             values: NDArray[Any] = outputs[:, 0]
             return values
-        if manifest.task == "binary" and manifest.threshold is not None:
-            codes = (outputs[:, 1] >= manifest.threshold).astype(np.intp)
-        else:
-            codes = outputs.argmax(axis=1)
-        labels: NDArray[Any] = self._classes[codes]
+        labels: NDArray[Any] = self._classes[self.decided(outputs)]
         return labels
+
+    def decided(self, outputs: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The places in `Manifest.classes`: by the threshold (binary), else of the largest."""
+        threshold = self.manifest.threshold
+        if self.manifest.task == "binary" and threshold is not None:
+            return (outputs[:, 1] >= threshold).astype(np.intp)
+        places: NDArray[np.intp] = outputs.argmax(axis=1)
+        return places
 
     def check_golden(self) -> float:
         """Score the golden samples; returns the largest difference.

@@ -31,7 +31,7 @@ from granian.log import LogLevels
 from modelyard_serve.contract import Manifest, read_manifest, read_reference
 from modelyard_serve.crew import Crew
 from modelyard_serve.errors import ServeError, SettingsError
-from modelyard_serve.settings import Settings
+from modelyard_serve.settings import Settings, check_mask
 from modelyard_serve.silence import sockets
 from modelyard_serve.telemetry.board import Board
 from modelyard_serve.telemetry.layout import Layout
@@ -65,9 +65,10 @@ def serve(package: Path, settings: Settings) -> int:
 
     Raises:
         PackageError: the package is not whole.
-        SettingsError: the address cannot be listened at.
+        SettingsError: the address cannot be listened at, or the mask names what is no column.
     """
     manifest = read_manifest(package)
+    check_mask(settings, (feature.name for feature in manifest.features))
     _claim(settings)
     board = Board(Layout(manifest, read_reference(package)).size, settings.workers)
     log = Log(settings.log_level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,7 +61,10 @@ NAMES = {
         "MODELYARD_PREDICTION_LOG_SAMPLE",
         "share of requests logged, 0 to 1",
     ),
-    "prediction_log_mask": ("MODELYARD_PREDICTION_LOG_MASK", "columns to leave out, by commas"),
+    "prediction_log_mask": (
+        "MODELYARD_PREDICTION_LOG_MASK",
+        "columns to leave out, by commas or as a JSON list",
+    ),
     "prediction_log_bytes": ("MODELYARD_PREDICTION_LOG_BYTES", "size at which a file is closed"),
     "prediction_log_files": ("MODELYARD_PREDICTION_LOG_FILES", "closed files kept by each worker"),
 }
@@ -110,6 +113,36 @@ def from_environment(environ: Mapping[str, str], **given: Any) -> Settings:
     return settings
 
 
+def check_mask(settings: Settings, columns: Iterable[str]) -> None:
+    """Refuse a mask that names a column the model does not have: it would hide nothing.
+
+    Raises:
+        SettingsError: with the nearest column.
+    """
+    known = list(columns)
+    for name in settings.prediction_log_mask if settings.prediction_log else ():
+        if name not in known:
+            # Imported here: a server whose settings are right does not need it.
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[:10])}."
+            raise SettingsError(
+                f"{NAMES['prediction_log_mask'][0]}: the model has no column {name!r}; {advice} "
+                'A name with a comma goes into a JSON list: ["a, b", "c"]'
+            )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names by commas, or as a JSON list, in which a name may hold a comma."""
+    if text.startswith("["):
+        try:
+            return msgspec.json.decode(text, type=tuple[str, ...])
+        except msgspec.DecodeError:
+            pass  # a name by commas may begin so too; what is no column is refused later
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _read(name: str, text: str, kind: Any) -> Any:
     if kind is str:
         return text
@@ -119,7 +152,7 @@ def _read(name: str, text: str, kind: Any) -> Any:
             raise SettingsError(f"{name}={text}: give debug, info, warning or error")
         return level
     if kind == tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return _names(text)
     try:
         return int(text) if kind is int else float(text)
     except ValueError as error:

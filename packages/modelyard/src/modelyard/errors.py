@@ -8,6 +8,7 @@
 | 3 | the gate refused the candidate |
 | 4 | the data is invalid |
 | 130 | interrupted |
+| 143 | terminated by SIGTERM; `run`, `stage` and `ci run` take it as Ctrl-C, 130 |
 """
 
 from __future__ import annotations
@@ -69,6 +70,12 @@ class Interrupted(ModelyardError):
 
     exit_code = 130
     name = "interrupted"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: everything is put in order as at Ctrl-C, which is why it is one."""
+
+    exit_code = 143
 
 
 class ToolFailed(ModelyardError):

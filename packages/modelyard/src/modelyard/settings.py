@@ -329,8 +329,9 @@ class Environment(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
         None
     )
     port: Annotated[
-        int, Meta(description="Local: the port that is listened at.", ge=1, le=65535)
-    ] = 8080
+        Annotated[int, Meta(ge=1, le=65535)] | None,
+        Meta(description="Local: the port that is listened at; 8081 for production, else 8080."),
+    ] = None
     ecs: EcsSection = EcsSection()
 
 

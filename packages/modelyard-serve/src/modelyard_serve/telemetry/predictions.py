@@ -15,15 +15,20 @@ import msgspec
 
 from modelyard_serve.contract import Manifest
 from modelyard_serve.served import Predicted
-from modelyard_serve.settings import Settings
+from modelyard_serve.settings import Settings, check_mask
 
 SUFFIX = ".jsonl"
 
 
 class PredictionLog:
-    """Appends sampled requests to `predictions-<worker>.jsonl`; closed files get a number."""
+    """Appends sampled requests to `predictions-<worker>.jsonl`; closed files get a number.
+
+    Raises:
+        SettingsError: the mask names a column that the model does not have.
+    """
 
     def __init__(self, settings: Settings, manifest: Manifest, version: str, worker: int) -> None:
+        check_mask(settings, (feature.name for feature in manifest.features))
         self._folder = Path(settings.prediction_log)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._path = self._folder / f"predictions-{worker}{SUFFIX}"

@@ -103,8 +103,11 @@ class Telemetry:
             if failed:
                 line.level = "error"
             self.log.request(line, moment)
-        elif status >= 500 and self.log.level <= LEVELS["error"]:
-            self.log.event("error", "request", path=line.path, status=status, error=line.error)
+        elif failed and self.log.level <= LEVELS["error"]:
+            self.log.event(
+                "error", "request", method=line.method, path=line.path, status=status,
+                request_id=line.request_id, error=line.error,
+            )  # fmt: skip
 
     def text(self) -> bytes:
         """The metrics of all workers, with this one's rows counted up to now."""

@@ -73,7 +73,7 @@ def comment(report: Path, environ: Mapping[str, str]) -> Posted:
 
 
 def _github(text: str, folder: Path, environ: Mapping[str, str]) -> Posted:
-    token, number = environ.get("GITHUB_TOKEN", ""), environ.get("PULL_REQUEST", "")
+    token, number = environ.get("GITHUB_TOKEN", "").strip(), environ.get("PULL_REQUEST", "")
     if not number.isdigit():
         raise _Unreachable("this run is not for a pull request (PULL_REQUEST is empty)")
     if not token:
@@ -101,7 +101,7 @@ def _github(text: str, folder: Path, environ: Mapping[str, str]) -> Posted:
 
 
 def _gitlab(text: str, folder: Path, environ: Mapping[str, str]) -> Posted:
-    token, number = environ.get("REPORT_TOKEN", ""), environ.get("CI_MERGE_REQUEST_IID", "")
+    token, number = environ.get("REPORT_TOKEN", "").strip(), environ.get("CI_MERGE_REQUEST_IID", "")
     if not number.isdigit():
         raise _Unreachable("this run is not for a merge request (CI_MERGE_REQUEST_IID is empty)")
     if not token:
@@ -123,6 +123,8 @@ def _find(listed: str, headers: Mapping[str, str]) -> int | None:
     """The number of our comment among all of them, the oldest where there were ever two."""
     for page in range(1, PAGES + 1):
         entries = _call("GET", f"{listed}?per_page=100&page={page}", headers)
+        if not isinstance(entries, list):
+            raise _Unreachable("the service's list of comments is none")
         for entry in entries:
             if str(entry.get("body", "")).startswith(MARKER):
                 return int(entry["id"])
@@ -200,5 +202,7 @@ def _send(method: str, url: str, headers: Mapping[str, str], content: bytes | No
                 f"the token may not write here ({error.code}), as that of a fork"
             ) from error
         raise _Unreachable(f"the service answers {error.code}") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise _Unreachable(f"the service cannot be reached ({error})") from error
+    except ValueError as error:  # its text may hold a header, and so the token
+        raise _Unreachable("the request or its answer has not the form of HTTP and JSON") from error

@@ -6,13 +6,14 @@ Commands are imported when they are called: `modelyard --help` imports click and
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 
 import click
 
 from modelyard import __version__
-from modelyard.errors import Interrupted, ModelyardError
+from modelyard.errors import Interrupted, ModelyardError, Terminated
 
 # What the tools would otherwise send home, or ask a person, is switched off before they load.
 for _name, _value in {
@@ -104,14 +105,23 @@ class LazyGroup(click.Group):
 def root(ctx: click.Context, verbose: bool) -> None:
     """From a table and a column to predict to a gated, packaged, registered model.
 
-    Exit codes: 0 ok, 1 error, 2 usage, 3 gate refused, 4 data invalid, 130 interrupted.
+    Exit codes: 0 ok, 1 error, 2 usage, 3 gate refused, 4 data invalid, 130 interrupted,
+    143 terminated.
     """
     ctx.obj = {"verbose": verbose}
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its documented code."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     sys.exit(invoke(argv))
+
+
+def _terminate(number: int, frame: object) -> None:
+    """End the command as Ctrl-C does; a second SIGTERM does not disturb what is put in order."""
+    signal.signal(number, lambda *_: None)
+    raise Terminated
 
 
 def invoke(argv: list[str] | None = None) -> int:
@@ -129,9 +139,11 @@ def invoke(argv: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return 2 if isinstance(error, click.UsageError) else error.exit_code
-    except (click.Abort, KeyboardInterrupt, Interrupted):
+    except (click.Abort, KeyboardInterrupt, Interrupted) as stop:
         click.echo("Stopped. Run the command again: it goes on where it was.", err=True)
-        return Interrupted.exit_code
+        # Click makes an Abort of every KeyboardInterrupt.
+        ended = isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)
+        return Terminated.exit_code if ended else Interrupted.exit_code
     except BrokenPipeError:
         # The reader of our output went away (`modelyard runs | head`): that is its right.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 
 from modelyard.render.engine import inline
 
-VERSION = "1.3.0"
+VERSION = "1.3.1"
 """The chart's own version: raised with every change of a template."""
 
 MEASURED = {"memory": "107", "micros": "183", "request": "160Mi", "limit": "384Mi"}

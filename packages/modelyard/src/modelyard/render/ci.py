@@ -129,8 +129,8 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 takes=("train",),
                 remote=True,
                 environment=name,
-                approval=place == len(ci.environments) - 1
-                and (place > 0 or name.startswith("prod")),
+                approval=name.startswith("prod")
+                or (place > 0 and place == len(ci.environments) - 1),
                 main=True,
             )
         )

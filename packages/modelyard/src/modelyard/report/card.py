@@ -17,6 +17,9 @@ from modelyard.report.kept import Merged
 
 FILE = "MODEL_CARD.md"
 _HEADER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_MARKS = re.compile(r"[\\`*|]|(?<!\w)_|_(?!\w)")
+"""What Markdown would read; a low line between letters is none, and stays readable."""
+
 # The names of the hub's own list; a metric that it does not know keeps ours.
 HUB_METRICS = {
     "average_precision": "average_precision",
@@ -67,7 +70,7 @@ def _header(state: Gathered, old: dict[str, Any]) -> dict[str, Any]:
     names = list(evaluation.metrics)
     ours = ["tabular", task, "onnx", "modelyard"]
     tags = [*ours, *(tag for tag in old.get("tags") or [] if tag not in ours)]
-    version = state.lineage.get("modelyard.data_version", "")
+    version = state.data_version
     results = {
         "task": {"type": pipeline},
         "dataset": {
@@ -139,18 +142,29 @@ def _list(lines: list[str]) -> str:
 
 def _text(value: str) -> str:
     """Text for Markdown: what a column is called must not become a mark-up or a mark of ours."""
-    return value.replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+    return _MARKS.sub(r"\\\g<0>", value).replace("<", "&lt;").replace("\n", " ")
+
+
+def _code(value: str) -> str:
+    """A code span, in which nothing is escaped: its fence is longer than any within."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", value)), default=0))
+    gap = " " if value[:1] == "`" or value[-1:] == "`" else ""
+    # The marks of our sections are comments: a name must not bring one.
+    text = value.replace("\n", " ").replace("<!--", "<! --")
+    return f"{fence}{gap}{text}{gap}{fence}"
 
 
 def _details(state: Gathered) -> str:
-    evaluation, now, schema = evaluated(state), state.champion, state.schema
+    evaluation, schema = evaluated(state), state.schema
     chosen = state.study.chosen if state.study else ()
     families = " + ".join(dict.fromkeys(member.family for member in chosen)) or "unknown"
     released = (
-        f"released as v{now.version}"
-        if now and state.pack and now.package_digest == state.pack.package_digest
+        f"released as v{state.released_as}"
+        if state.released_as
         else "a candidate that is not released"
     )
+    if state.champion and not state.is_champion:
+        released += f" (the champion is v{state.champion.version}, another model)"
     main = evaluation.metrics[evaluation.metric]
     return (
         f"## Model\n\n{_text(reasons.question(state))}\n\n"
@@ -203,14 +217,14 @@ def _data(state: Gathered) -> str:
         ]
     if state.schema:
         named = [column.name for column in state.schema.features]
-        shown = ", ".join(f"`{_text(name)}`" for name in named[:30])
+        shown = ", ".join(_code(name) for name in named[:30])
         lines += [
             "",
             f"Features: {shown}" + (f" and {len(named) - 30} more." if len(named) > 30 else "."),
         ]
         left = [column for column in state.schema.columns if column.role == "excluded"]
         if left:
-            lines += ["", "Left out: " + ", ".join(f"`{_text(c.name)}`" for c in left[:30]) + "."]
+            lines += ["", "Left out: " + ", ".join(_code(c.name) for c in left[:30]) + "."]
     return "\n".join(lines)
 
 
@@ -244,6 +258,11 @@ def _evaluation(state: Gathered) -> str:
 def _slices(state: Gathered) -> str:
     evaluation = evaluated(state)
     found = reasons.worst(evaluation, 8)
+    if not found and evaluation.slices:
+        return (
+            "## Slices\n\nNone of the slices does worse than all rows together: "
+            f"{words.count(len(evaluation.slices))} were looked at."
+        )
     if not found:
         return "## Slices\n\nNo category or boolean column has a level with enough test rows."
     lines = [
@@ -262,12 +281,21 @@ def _slices(state: Gathered) -> str:
 
 def _use(state: Gathered) -> str:
     name = state.project.model_name
+    # Of a model that has been replaced, the card's reader gets that very version.
+    past = state.released_as if not state.is_champion else ""
+    address = f"models:/{name}/{past}" if past else f"models:/{name}@champion"
+    other = (
+        f"\n\nThis loads the champion, v{state.champion.version}: another model than the one "
+        "described here."
+        if state.champion and not state.is_champion and not past
+        else ""
+    )
     return (
         "## How to use it\n\n```\nmodelyard serve                          # HTTP, with a "
         "page to try it\n"
         "modelyard predict new.csv -o scored.csv  # a table\n```\n\n"
         f"```python\nimport mlflow\n\nmodel = "
-        f'mlflow.pyfunc.load_model("models:/{name}@champion")\n```'
+        f'mlflow.pyfunc.load_model("{address}")\n```{other}'
     )
 
 
@@ -279,8 +307,8 @@ def _provenance(state: Gathered) -> str:
             ("package digest", state.pack.package_digest),
         ]
     rows += [
-        ("data version", state.lineage.get("modelyard.data_version", "")),
-        ("data md5", state.lineage.get("modelyard.data_md5", "")),
+        ("data version", state.data_version),
+        ("data md5", state.data_md5),
     ]
     lines = ["## Provenance", "", "| link | value |", "|---|---|"]
     lines += [f"| {name} | `{value}` |" for name, value in rows if value]

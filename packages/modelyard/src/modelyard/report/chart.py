@@ -81,8 +81,14 @@ class Chart:
 
     def __post_init__(self) -> None:
         widest = max((len(name) for name in self.y_names), default=0)
-        self._left = int(24 + GLYPH * widest) if self.y_names else 64
+        self._left = int(24 + GLYPH * widest) if self.y_names else max(64, self._room())
         self._top, self._right, self._bottom = 14, 18, 46
+
+    def _room(self) -> int:
+        """What the widest tick takes, and the axis' title beside it."""
+        up = ticks(*self.y, 5)
+        step = up[1] - up[0] if len(up) > 1 else abs(self.y[1] - self.y[0]) or 1
+        return int(32 + GLYPH * max(len(tick_text(value, step)) for value in up))
 
     def at(self, x: float, y: float) -> Pair:
         """Where a point stands, in px."""
@@ -172,7 +178,7 @@ class Chart:
         """A small text over a point."""
         px, py = self.at(x, y)
         self._marks.append(
-            f'<text x="{px:g}" y="{py - above:g}" font-size="11" text-anchor="middle" fill="{INK}">'
+            f'<text x="{px:g}" y="{py - above:g}" text-anchor="middle" fill="{INK}">'
             f"{escape(text)}</text>"
         )
 

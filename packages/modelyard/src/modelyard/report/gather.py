@@ -119,6 +119,43 @@ class Gathered:
         return of_release[-1] if of_release else ""
 
     @property
+    def data_md5(self) -> str:
+        """The md5 of the table that the records were made from; the working one where none was."""
+        if self.ingest is not None:
+            return self.ingest.source_md5
+        return str(self.lineage.get("modelyard.data_md5", ""))
+
+    @property
+    def data_version(self) -> str:
+        """The version of that table, which need not be the working one; "" where it has none."""
+        named = [run.data_version for run in self.runs.runs if run.run_id == self.run_id]
+        if named and named[-1]:
+            return named[-1]
+        tagged = [tag.version for tag in self.data_tags if tag.md5 and tag.md5 == self.data_md5]
+        if tagged:
+            return tagged[-1]
+        working = str(self.lineage.get("modelyard.data_md5", ""))
+        same = not working or working == self.data_md5
+        return str(self.lineage.get("modelyard.data_version", "")) if same else ""
+
+    @property
+    def released_as(self) -> str:
+        """The version that the records' package was last released as; "" where it never was."""
+        if self.pack is None:
+            return ""
+        digest = self.pack.package_digest
+        if self.champion is not None and self.champion.package_digest == digest:
+            return self.champion.version
+        moved = [line.to_version for line in self.audit if line.package_digest == digest]
+        return moved[-1] if moved else ""
+
+    @property
+    def is_champion(self) -> bool:
+        """Whether the records are those of the champion."""
+        now, pack = self.champion, self.pack
+        return bool(now and pack and now.package_digest == pack.package_digest)
+
+    @property
     def run_commit(self) -> str:
         """The commit that the run was made at; the working one where the run is not known."""
         known = [run.commit for run in self.runs.runs if run.run_id == self.run_id and run.commit]

@@ -152,7 +152,7 @@ def view(state: Gathered) -> dict[str, Any]:
         "gate": gate,
         "champion": state.champion,
         "run_id": state.run_id,
-        "lineage": _lineage(state.lineage),
+        "lineage": _lineage(state),
         "board": board(study) if study else None,
         "gain": _gain(study) if study else [],
         "metric_rows": _metric_rows(evaluation) if evaluation else [],
@@ -160,6 +160,8 @@ def view(state: Gathered) -> dict[str, Any]:
         "confusion": _confusion(evaluation, schema) if evaluation and schema else None,
         "interval": _interval(gate.comparison) if gate and gate.comparison else None,
         "runs": _runs(state),
+        "off_axis": len([run for run in state.runs.runs if run.value is not None])
+        - len(plots.of_newest_metric(state.runs)),
     }
 
 
@@ -176,7 +178,12 @@ def _runs(state: Gathered) -> list[dict[str, Any]]:
 
     ranked = sorted(scored, key=place)
     now = state.champion.run_id if state.champion else None
-    return [{"run": run, "champion": run.run_id == now} for run in ranked]
+    places: dict[str, int] = {}
+    rows = []
+    for run in ranked:
+        places[run.metric] = places.get(run.metric, 0) + 1
+        rows.append({"run": run, "place": places[run.metric], "champion": run.run_id == now})
+    return rows
 
 
 def board(study: StudyRecord) -> dict[str, Any]:
@@ -199,6 +206,7 @@ def board(study: StudyRecord) -> dict[str, Any]:
         "families": list(families.values()),
         "top": ranked[:TOP_TRIALS],
         "more": max(0, len(ranked) - TOP_TRIALS),
+        "unscored": len(study.trials) - len(scored),
         "ends": ends,
         "spent": spent,
         "chosen": {member.trial for member in study.chosen},
@@ -337,8 +345,12 @@ def _interval(comparison: Comparison) -> dict[str, float]:
     return {"low": low, "width": max(0.6, high - low), "value": place(comparison.improvement)}
 
 
-def _lineage(given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    plain = {str(key).removeprefix("modelyard."): str(value) for key, value in given.items()}
+def _lineage(state: Gathered) -> list[tuple[str, str]]:
+    """The lineage with the data that the records were made from, whatever has been added since."""
+    if not state.lineage:
+        return []
+    plain = {key.removeprefix("modelyard."): value for key, value in state.lineage.items()}
+    plain |= {"data_version": state.data_version, "data_md5": state.data_md5}
     known = [(title, plain[key]) for key, title in LINEAGE_NAMES.items() if plain.get(key)]
     return known + [(key, value) for key, value in plain.items() if key not in LINEAGE_NAMES]
 

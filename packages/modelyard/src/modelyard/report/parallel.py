@@ -102,7 +102,7 @@ def _family(
     for place, (x, axis) in enumerate(zip(xs, axes, strict=True)):
         last = place == len(axes) - 1
         marks = "".join(
-            f'<text x="{x + (-7 if last else 7):.1f}" y="{y + 4:.1f}" font-size="10.5" '
+            f'<text x="{x + (-7 if last else 7):.1f}" y="{y + 4:.1f}" font-size="11" '
             f'text-anchor="{"end" if last else "start"}" class="halo">{escape(text)}</text>'
             for y, text in axis.ends()
         )

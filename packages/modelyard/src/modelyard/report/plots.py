@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from modelyard.project import Project
-from modelyard.records import EvaluateRecord, RunsRecord, StudyRecord, Trial, read_if_there
+from modelyard.records import EvaluateRecord, RunLine, RunsRecord, StudyRecord, Trial, read_if_there
 from modelyard.report import parallel
 from modelyard.report.chart import GREY, GRID, INK, SERIES, Chart, Pair
 from modelyard.report.words import metric_title, number
@@ -252,8 +252,14 @@ def of_runs(runs: RunsRecord) -> dict[str, str]:
     return {"runs": _runs(runs)} if any(run.value is not None for run in runs.runs) else {}
 
 
-def _runs(runs: RunsRecord) -> str:
+def of_newest_metric(runs: RunsRecord) -> list[RunLine]:
+    """The runs that share one axis: those with a score, of the metric of the newest."""
     scored = [run for run in runs.runs if run.value is not None]
+    return [run for run in scored if run.metric == scored[-1].metric]
+
+
+def _runs(runs: RunsRecord) -> str:
+    scored = of_newest_metric(runs)
     bounds = [
         v
         for run in scored

@@ -55,7 +55,7 @@ def family(state: Gathered) -> str:
         lead = f"{names[0].capitalize()} scored {number(first.score)} {title} out of fold"
         rival = next((t for t in tops[1:] if t.family != "baseline"), None)
         if rival is None or rival.score is None or first.score is None:
-            lead += "; no other family was tried."
+            lead += "; " + _unfinished(study, tops)
         else:
             gap = words.better(study.direction, first.score, rival.score)
             low, high = min(first.folds, default=0.0), max(first.folds, default=0.0)
@@ -67,6 +67,18 @@ def family(state: Gathered) -> str:
                     "of the families may be chance."
                 )
     return lead
+
+
+def _unfinished(study: StudyRecord, tops: list[Trial]) -> str:
+    """Why there is no second family to compare with."""
+    done = {"baseline", *(trial.family for trial in tops)}
+    tried = [trial for trial in study.trials if trial.family not in done]
+    names = sorted({trial.family for trial in tried})
+    if not names:
+        return "no other family was tried."
+    states = {trial.state for trial in tried}
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return f"{listed} did not finish" + (" within the budget." if states == {"stopped"} else ".")
 
 
 def tuning(state: Gathered) -> str:
@@ -106,7 +118,7 @@ def data(state: Gathered) -> str:
     ingest, split = state.ingest, state.split
     if ingest is None:
         return "No data has been read yet."
-    version = state.lineage.get("modelyard.data_version", "")
+    version = state.data_version
     text = f"{count(ingest.rows)} rows" + (f", data version {version}." if version else ".")
     if split is not None:
         sides = ", ".join(f"{count(rows)} {side}" for side, rows in split.rows.items())
@@ -176,7 +188,7 @@ def limits(state: Gathered) -> list[str]:
     found = []
     evaluation, ingest = state.evaluation, state.ingest
     if evaluation is not None:
-        for part in worst(evaluation, 3):
+        for part in worst(evaluation, 3, each_column_once=True):
             found.append(
                 f"Weakest where {part.column} is {part.level}: "
                 f"{metric_title(evaluation.metric)} {number(part.value)} "
@@ -200,7 +212,17 @@ def limits(state: Gathered) -> list[str]:
     return found
 
 
-def worst(evaluation: EvaluateRecord, most: int) -> list[Slice]:
-    """The slices that score worst."""
+def worst(evaluation: EvaluateRecord, most: int, *, each_column_once: bool = False) -> list[Slice]:
+    """The slices that score worst, of those that score worse than all rows together."""
     sign = 1 if evaluation.direction == "maximize" else -1
-    return sorted(evaluation.slices, key=lambda part: sign * part.value)[:most]
+    whole = evaluation.metrics[evaluation.metric].value
+    found = sorted(
+        (part for part in evaluation.slices if sign * (part.value - whole) < 0),
+        key=lambda part: sign * part.value,
+    )
+    if each_column_once:
+        firsts: dict[str, Slice] = {}
+        for part in found:
+            firsts.setdefault(part.column, part)
+        found = list(firsts.values())
+    return found[:most]

@@ -112,17 +112,12 @@ def _data(state: Gathered, said: dict[str, str]) -> dict[str, Any]:
     evaluation, settings = evaluated(state), state.project.settings
     main = evaluation.metrics[evaluation.metric]
     names = sorted(evaluation.metrics, key=lambda name: name != evaluation.metric)[:FIGURES]
-    now, gate = state.champion, state.gate
+    gate = state.gate
     study = state.study
     families = [
         [trial.family, words.number(trial.score), words.seconds(trial.seconds)]
         for trial in (reasons.best_of_families(study) if study else [])
     ][:6]
-    released = (
-        now is not None
-        and state.pack is not None
-        and now.package_digest == state.pack.package_digest
-    )
     return {
         "name": state.project.name,
         "lead": settings.project.description or f"Predict {settings.data.target}.",
@@ -132,7 +127,7 @@ def _data(state: Gathered, said: dict[str, str]) -> dict[str, Any]:
         if gate.passed
         else "gate refused",
         "good": bool(gate and gate.passed),
-        "release": f"champion v{now.version}" if released and now else "candidate",
+        "release": _release(state),
         "metric": words.metric_title(evaluation.metric),
         "value": words.number(main.value),
         "interval": f"{words.level(evaluation.confidence)} interval {words.number(main.low)} "
@@ -157,15 +152,23 @@ def _data(state: Gathered, said: dict[str, str]) -> dict[str, Any]:
             text
             for text in (
                 f"run {words.short(state.run_id)}" if state.run_id else "",
-                f"data {state.lineage.get('modelyard.data_version')}"
-                if state.lineage.get("modelyard.data_version")
-                else "",
+                f"data {state.data_version}" if state.data_version else "",
                 f"commit {words.short(state.run_commit)}" if state.run_commit else "",
                 f"package {words.short(state.pack.package_digest)}" if state.pack else "",
             )
             if text
         ),
     }
+
+
+def _release(state: Gathered) -> str:
+    """What the figures are those of, and the champion where it is another model."""
+    now, own = state.champion, state.released_as
+    if now is None:
+        return "candidate"
+    if state.is_champion:
+        return f"champion v{now.version}"
+    return f"{f'v{own}' if own else 'candidate'} · champion: v{now.version}"
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -365,6 +365,12 @@ def _without_blank_lines(
 
 
 def _no_rows(name: str, names: list[str]) -> DataInvalid:
+    if not names:
+        return DataInvalid(
+            f"{name} has no columns.",
+            why="There is nothing in it to read.",
+            next_step="give a table with at least one column and one row",
+        )
     return DataInvalid(
         f"{name} holds a header only.",
         why=f"Its columns are {capped(names)}; there is no row below them.",

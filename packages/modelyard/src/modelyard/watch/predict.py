@@ -22,6 +22,7 @@ from modelyard.watch.crew import Crew, usable_cpus
 from modelyard.watch.findings import Findings
 from modelyard.watch.misfits import report
 from modelyard.watch.output import Output
+from modelyard.watch.outputs import outputs_of
 from modelyard.watch.scoring import Answer, Plan, Result, Scoring, open_package
 from modelyard.watch.signature import declared, texts
 from modelyard.watch.source import Block, Table, WholeTable, open_table
@@ -198,35 +199,21 @@ class _Run:
         first = list(islice(blocks, 2))
         blocks = chain(first, blocks)
         if workers == 1 or len(first) < 2:
-            scoring = Scoring(plan, self.scorer)
+            scoring = Scoring(plan, self.scorer, outputs_of(self.scorer))
             return (scoring.score(block) for block in blocks), 1
-        crew = stack.enter_context(Crew(workers, plan))
-        features = {feature.name for feature in self.scorer.manifest.features}
-        return _by_crew(crew, blocks, plan, features), workers
+        crew = stack.enter_context(Crew(workers, plan, self.scorer))
+        return _by_crew(crew, blocks), workers
 
 
-def _by_crew(
-    crew: Crew, blocks: Iterator[Block], plan: Plan, features: set[str]
-) -> Iterator[Scored]:
+def _by_crew(crew: Crew, blocks: Iterator[Block]) -> Iterator[Scored]:
     """Keep every process at work and as few blocks in memory as that takes."""
-    waiting: deque[tuple[Future[Scored], Block]] = deque()
+    waiting: deque[Future[Scored]] = deque()
     for block in blocks:
-        sent = block
-        if isinstance(block, pl.DataFrame) and not plan.out_separator:
-            sent = block.select([name for name in block.columns if name in features])
-        waiting.append((crew.submit(sent), block))
+        waiting.append(crew.submit(block))
         if len(waiting) > crew.size + 1:
-            yield _whole(*waiting.popleft())
+            yield waiting.popleft().result()
     while waiting:
-        yield _whole(*waiting.popleft())
-
-
-def _whole(scored: Future[Scored], block: Block) -> Scored:
-    """A block's answer; to what a process added to a frame, the frame's own columns."""
-    answer, result = scored.result()
-    if isinstance(block, pl.DataFrame) and isinstance(result, pl.DataFrame):
-        return answer, block.with_columns(result.get_columns())
-    return answer, result
+        yield waiting.popleft().result()
 
 
 def number_names(manifest: Manifest) -> frozenset[str]:

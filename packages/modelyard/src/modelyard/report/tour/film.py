@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import shutil
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from modelyard.report.gather import Gathered, evaluated
 from modelyard.report.tour import captions, servers, tracker
 from modelyard.report.tour.director import Director
 from modelyard.report.tour.scenes import SCENES, Visit
-from modelyard.tools import browser, screen, speech
+from modelyard.tools import browser, dvc, screen, speech
 from modelyard.tools import engine as engines
 
 SIZE = (1280, 720)
@@ -113,9 +114,7 @@ def _copy(project: Project, scratch: Path) -> Path:
             if n in left_out or (folder.endswith("/.dvc") and n in ("tmp", "cache"))
         ],
     )
-    cache = project.root / ".dvc/cache"
-    with (home / ".dvc/config.local").open("a", encoding="utf-8") as config:
-        config.write(f"[cache]\n    dir = {cache}\n")
+    _share_cache(project.root, home)
     shutil.copytree(
         project.reports, home / "reports", ignore=shutil.ignore_patterns("*.zip", "*.mp4")
     )
@@ -124,6 +123,18 @@ def _copy(project: Project, scratch: Path) -> Path:
         if (project.state / name).is_dir():
             shutil.copytree(project.state / name, home / ".modelyard" / name)
     return home
+
+
+def _share_cache(root: Path, home: Path) -> None:
+    """Let the copy use the cache that DVC uses in the project, wherever it was put."""
+    path = home / ".dvc/config.local"
+    local = configparser.ConfigParser(interpolation=None)
+    local.read(path, encoding="utf-8")
+    if not local.has_section("cache"):
+        local.add_section("cache")
+    local.set("cache", "dir", f'"{dvc.cache_folder(root).resolve()}"')
+    with path.open("w", encoding="utf-8") as file:
+        local.write(file)
 
 
 def _film(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,8 +49,9 @@ def opening(film: Director, state: Gathered, visit: Visit) -> str:
     if state.evaluation is not None:
         main = state.evaluation.metrics[state.evaluation.metric]
         film.say(
-            f"The model reaches {words.metric_title(state.evaluation.metric)} {main.value:.3f} on "
-            f"{state.evaluation.rows} rows that it has never seen. Here is how it came about."
+            f"The model reaches {words.metric_title(state.evaluation.metric)} "
+            f"{words.number(main.value)} on {words.count(state.evaluation.rows)} rows that it "
+            "has never seen. Here is how it came about."
         )
     film.hold(0.4)
     return ""
@@ -58,9 +60,9 @@ def opening(film: Director, state: Gathered, visit: Visit) -> str:
 def data(film: Director, state: Gathered, visit: Visit) -> str:
     """The data, back and forth."""
     names = [tag.version for tag in state.data_tags]
-    table = state.project.settings.data.path
     if not names:
         return "git names no data version"
+    table = shlex.quote(state.project.settings.data.path)
     commands = ["modelyard data log", f"md5sum {table}"]
     if len(names) > 1:
         now = state.lineage.get("modelyard.data_version") or names[-1]
@@ -75,13 +77,21 @@ def data(film: Director, state: Gathered, visit: Visit) -> str:
         film.say("Every version of the data is kept by DVC, and named by a git tag.")
         ended(2, 30)
         if len(names) > 1:
-            film.say(
-                f"The table goes back to version {other}, byte for byte, and returns to {now}."
-            )
+            film.say(f"The table goes back to version {other}, and returns to {now}.")
             if not ended(len(commands), 60):
                 return "the data commands took too long"
+        if failed := _failed(film, commands):
+            return failed
+        if len(names) > 1:
+            film.say("Each time byte for byte, as its md5 shows.")
         film.hold(1.2)
     return ""
+
+
+def _failed(film: Director, commands: list[str]) -> str:
+    """The first command of the terminal that ended badly; empty where none did."""
+    ended = zip(film.codes, commands, strict=False)
+    return next((f"a command ended with {code}: {said}" for code, said in ended if code), "")
 
 
 def run(film: Director, state: Gathered, visit: Visit) -> str:
@@ -181,7 +191,7 @@ def report(film: Director, state: Gathered, visit: Visit) -> str:
     page.evaluate("document.getElementById('search').scrollIntoView()")
     film.say(reasons.tuning(state) or "The search, trial by trial.")
     film.pause(0.8)
-    _point(film, "svg.chart .marks circle")
+    _point(film, "#search svg.chart .marks circle")
     film.hold()
     page.evaluate("document.getElementById('results').scrollIntoView()")
     film.say(reasons.threshold(state) or "Figures with their intervals, beside the baseline.")
@@ -209,6 +219,12 @@ def _point(film: Director, selector: str) -> None:
             found.nth(found.count() // 2).hover(timeout=2500, force=True)
 
 
+def _answer(state: Gathered) -> str:
+    """What the model says of a row, by its task."""
+    number = state.schema is not None and state.schema.task == "regression"
+    return "a number" if number else "a probability"
+
+
 def serving(film: Director, state: Gathered, visit: Visit) -> str:
     """The try-it page."""
     if not visit.model or not servers.answers(visit.model + "/v1/model", 20):
@@ -224,7 +240,7 @@ def serving(film: Director, state: Gathered, visit: Visit) -> str:
         film.pause(1.6)
     page.get_by_role("button", name="Predict", exact=True).click()
     film.say(
-        "It answers with a probability, what moved it, and what would happen if one value "
+        f"It answers with {_answer(state)}, what moved it, and what would happen if one value "
         "were another."
     )
     film.pause(1.5)
@@ -250,7 +266,8 @@ def container(film: Director, state: Gathered, visit: Visit) -> str:
         f"curl -s -w '  HTTP %{{http_code}}\\n' {address}/v2/health/ready",
         *(
             [
-                f"head -n 4 {table} | curl -s --data-binary @- -H 'Content-Type: text/csv' "
+                f"head -n 4 {shlex.quote(table)} | curl -s --data-binary @- "
+                "-H 'Content-Type: text/csv' "
                 f"{address}/v1/predict ; echo"
             ]
             if table.endswith(".csv")
@@ -268,8 +285,8 @@ def container(film: Director, state: Gathered, visit: Visit) -> str:
             ended(2, 30)
             film.say("It predicts rows of the table, here as JSON.")
             ended(len(commands) - 1, min(40.0, film.left - 50))
-            if any(film.codes):
-                return f"a command ended with {max(film.codes)}: {commands[len(film.codes) - 1]}"
+            if failed := _failed(film, commands):
+                return failed
             film.say(
                 "And its golden samples come back as they were packed, to the last digit that "
                 "counts."

@@ -6,11 +6,13 @@ takes the figures, and ends it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
 from modelyard.errors import GateRefused, ModelyardError, UsageError
 from modelyard.ship.deploy import kubernetes, local, replay
+from modelyard.ship.deploy.door import Door, door_of, folder, mark, open_door, switch
 from modelyard.ship.deploy.figures import (
     Figures,
     Pairs,
@@ -19,7 +21,6 @@ from modelyard.ship.deploy.figures import (
     read_metrics,
     read_pairs,
 )
-from modelyard.ship.deploy.local import Door
 from modelyard.ship.deploy.published import published
 from modelyard.ship.deploy.smoke import smoke
 from modelyard.ship.deploy.target import Canary, Live, Place, Say, Shipment
@@ -51,30 +52,31 @@ def run(place: Place, what: Shipment, rules: Canary, say: Say) -> Live:
 
 
 def _local(place: Place, what: Shipment, rules: Canary, say: Say) -> Live:
-    before = local.door_of(place)
-    if before is None:
+    if door_of(place) is None:
         raise _nothing_live(place)
     engine = containers.find(place.project.settings.image.engine)
+    before = local.settle(engine, place, say)
+    assert before is not None, "the door was there a moment ago"
     name = f"{local.name_of(place, before.revision + 1)}-canary"
     new = local.start(engine, place, what, name, say)
-    path = local.folder(place) / "pairs.jsonl"
+    path = folder(place) / "pairs.jsonl"
     path.unlink(missing_ok=True)
     try:
         smoke(f"http://127.0.0.1:{new.port}", what)
         door = Door(
             listen=before.listen, stable=before.stable, container=before.container,
             canary=new.port, canary_container=new, share=rules.share, shadow=rules.shadow,
-            pairs=str(path), revision=before.revision,
+            pairs=str(path), revision=before.revision, judge=mark(os.getpid()),
         )  # fmt: skip
-        local.switch(place, door)
-        local.open_door(place)
+        switch(place, door)
+        open_door(place, before.listen[1])
 
         def look() -> tuple[Figures, Figures, Pairs]:
             return read_pairs(path.read_text("utf-8").splitlines() if path.is_file() else ())
 
         verdict = _watch(look, rules, say)
     finally:
-        local.switch(place, before)
+        switch(place, before)
         local.end(engine, new.name)
     _decide(place, verdict, say)
     live = local.deploy(place, what, say)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from modelyard.errors import ModelyardError, ToolFailed, UsageError
@@ -56,7 +57,7 @@ def check(place: Place) -> None:
         raise UsageError(
             f"{key}.{missing[0]} is not set.",
             why="A Fargate task needs subnets, and a role that pulls its image.",
-            next_step="see docs/clouds/ecs.md, which makes both",
+            next_step="see docs/clouds/ecs.md: it makes the role, and says which subnets",
         )
 
 
@@ -105,6 +106,9 @@ def deploy(place: Place, what: Shipment, say: Say) -> Live:
         if before is not None:
             say(f"back to {str(before).rpartition('/')[2]}")
             aws.put_service(session, wanted, before)
+        else:
+            say(f"{wanted.name} is set to 0 tasks: nothing served before")
+            aws.put_service(session, replace(wanted, count=0), definition)
         raise
 
 

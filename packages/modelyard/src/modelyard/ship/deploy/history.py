@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from modelyard.errors import ToolFailed
+from modelyard.errors import ModelyardError, ToolFailed
 from modelyard.project import Project
 from modelyard.records import Deployment, write_bytes
 from modelyard.ship.deploy.target import Say
@@ -16,15 +16,33 @@ from modelyard.tools import git, mlflow
 
 
 def lines(project: Project, environment: str | None = None) -> list[Deployment]:
-    """Every line, oldest first; of one environment where it is named."""
+    """Every line, oldest first; of one environment where it is named.
+
+    Raises:
+        ModelyardError: a line cannot be read, such as what a merge left in the file.
+    """
     if not project.deployments.is_file():
         return []
     found = [
-        msgspec.json.decode(line, type=Deployment)
-        for line in project.deployments.read_bytes().splitlines()
+        _read(project, place, line)
+        for place, line in enumerate(project.deployments.read_bytes().splitlines(), start=1)
         if line.strip()
     ]
     return [line for line in found if environment in (None, line.environment)]
+
+
+def _read(project: Project, place: int, line: bytes) -> Deployment:
+    try:
+        return msgspec.json.decode(line, type=Deployment)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        name = project.deployments.relative_to(project.root).as_posix()
+        shown = line.decode("utf-8", "replace").strip()[:60]
+        raise ModelyardError(
+            f"Line {place} of {name} cannot be read.",
+            why=f"It is {shown!r}: {error}",
+            next_step=f"mend that line, or take the file as it was committed: "
+            f"git checkout HEAD -- {name}",
+        ) from error
 
 
 def live(project: Project, environment: str) -> Deployment | None:

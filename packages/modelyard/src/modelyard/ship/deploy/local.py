@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import os
-import signal
-import socket
+import re
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from modelyard.errors import ModelyardError, ToolFailed, UsageError
-from modelyard.records import write_json
 from modelyard.render.chart import chart_name
+from modelyard.ship.deploy.door import (
+    Container,
+    Door,
+    check_port,
+    door_of,
+    end_process,
+    folder,
+    forget,
+    keep,
+    lives,
+    open_door,
+    running,
+    switch,
+)
 from modelyard.ship.deploy.published import verified
 from modelyard.ship.deploy.smoke import smoke
-from modelyard.ship.deploy.target import Live, Part, Place, Say, Shipment, Status, Target
+from modelyard.ship.deploy.target import (
+    Live,
+    Part,
+    Place,
+    Say,
+    Shipment,
+    Status,
+    Target,
+    only_looking,
+)
 from modelyard.tools import engine as containers
 from modelyard.tools.engine import Engine
 
@@ -36,34 +53,10 @@ MEMORY = "384m"
 PORT = 8080
 
 
-class Container(msgspec.Struct, frozen=True):
-    """A container behind the door."""
-
-    name: str
-    port: int
-    version: str
-    image: str
-    package_digest: str
-
-
-class Door(msgspec.Struct, frozen=True, kw_only=True):
-    """door.json, as proxy.py reads it, and what is ours in it."""
-
-    listen: tuple[str, int]
-    stable: int
-    container: Container
-    canary: int | None = None
-    canary_container: Container | None = None
-    share: int = 0
-    shadow: bool = False
-    pairs: str | None = None
-    revision: int = 1
-
-
 def where(place: Place) -> str:
     """The engine, and the port that is listened at."""
     engine = containers.find(place.project.settings.image.engine)
-    return f"{engine.name}, port {place.settings.port}"
+    return f"{engine.name}, port {place.port}"
 
 
 def plan(place: Place, what: Shipment) -> str:
@@ -72,7 +65,7 @@ def plan(place: Place, what: Shipment) -> str:
     return (
         f"start {what.shown} as {name_of(place, 1 if door is None else door.revision + 1)}\n"
         f"ask it the golden samples of {what.version}\n"
-        f"switch the door at 127.0.0.1:{place.settings.port}"
+        f"switch the door at 127.0.0.1:{place.port}"
         + (f"\nend {door.container.name} after its drain" if door else "")
     )
 
@@ -84,35 +77,59 @@ def deploy(place: Place, what: Shipment, say: Say) -> Live:
         ModelyardError: the new one did not become ready, or answers wrongly. The old one serves on.
     """
     engine = containers.find(place.project.settings.image.engine)
-    before = door_of(place)
+    before = settle(engine, place, say)
+    process = running(place)
     revision = 1 if before is None else before.revision + 1
     new = start(engine, place, what, name_of(place, revision), say)
     try:
         figures = smoke(f"http://127.0.0.1:{new.port}", what)
         say(f"{new.name}: {figures['golden_samples']:.0f} golden samples as packed")
         door = Door(
-            listen=("127.0.0.1", place.settings.port), stable=new.port, container=new,
-            revision=revision,
-        )  # fmt: skip
+            listen=("127.0.0.1", place.port), stable=new.port, container=new, revision=revision
+        )
         switch(place, door)
         try:
-            open_door(place)
+            open_door(place, place.port)
             smoke(url_of(place), what, tries=5)
         except BaseException:
-            if before is not None:
-                switch(place, before)
+            if before is None:
+                forget(place)
             else:
-                close_door(place)
+                switch(place, before)
+                if process is not None:
+                    keep(place, process)
             raise
     except BaseException:
         containers.remove(engine, new.name)
         raise
-    if before is not None:
+    if process is not None and process != running(place):
+        say(f"the door at port {process[1]} is closed: it is at port {place.port} now")
+        end_process(process[0])
+    # Our own door led to it, or its name says so: a door.json that was copied names another's.
+    if before is not None and (process is not None or is_own(place, before.container.name)):
         say(f"{before.container.name} drains and ends")
         end(engine, before.container.name)
-        if before.canary_container:
-            end(engine, before.canary_container.name)
     return Live(engine.name, str(revision), url_of(place), figures)
+
+
+def settle(engine: Engine, place: Place, say: Say) -> Door | None:
+    """Take out what a command that was killed left behind, and return the door as it then is.
+
+    Raises:
+        ToolFailed: the port is taken by something else.
+    """
+    with only_looking():
+        check_port(place, place.port)
+    door = door_of(place)
+    if door is not None and door.canary is not None:
+        say("a canary that nobody judges any more is taken out")
+        door = door.without_canary()
+        switch(place, door)
+    for name in _own(engine, place):
+        if door is None or name != door.container.name:
+            say(f"{name} is left from a deploy that was stopped: it drains and ends")
+            end(engine, name)
+    return door
 
 
 def start(engine: Engine, place: Place, what: Shipment, name: str, say: Say) -> Container:
@@ -134,7 +151,7 @@ def start(engine: Engine, place: Place, what: Shipment, name: str, say: Say) -> 
         environment={
             "MODEL_VERSION": what.version,
             "MODELYARD_DRAIN_SECONDS": str(DRAIN),
-            "LOG_LEVEL": "warning",
+            "LOG_LEVEL": "info",
         },
         volumes=(),
     )
@@ -177,9 +194,16 @@ def status(place: Place) -> Status:
                 "" if running else str(state.get("Status", "ended")),
             )
         )
-    if not _lives(place):
+    opened = lives(place, place.port)
+    if not opened:
         notes.append(f"The door is closed: modelyard deploy --env {place.name} opens it again.")
-    state_text = "live" if _lives(place) and all(part.ready for part in parts) else "degraded"
+    if door.unjudged:
+        notes.append(
+            "Nobody judges the canary any more, and it still gets its share: "
+            f"modelyard deploy --env {place.name} takes it out."
+        )
+    good = opened and not door.unjudged and all(part.ready for part in parts)
+    state_text = "live" if good else "degraded"
     return Status(
         engine.name, str(door.revision), state_text, url_of(place), tuple(parts), tuple(notes)
     )
@@ -212,113 +236,31 @@ def rollback(place: Place, what: Shipment, revision: str, say: Say) -> Live:
 
 def remove(place: Place) -> None:
     """Close the door and remove the containers; nothing that is not there is an error."""
-    door = door_of(place)
-    close_door(place)
-    if door is not None:
-        engine = containers.find(place.project.settings.image.engine)
-        for container in (door.container, door.canary_container):
-            if container is not None:
-                containers.remove(engine, container.name)
-    (folder(place) / "door.json").unlink(missing_ok=True)
-
-
-def folder(place: Place) -> Path:
-    """This machine's state of the environment."""
-    return place.project.state / "local" / place.name
+    forget(place)
+    engine = containers.find(place.project.settings.image.engine)
+    for name in _own(engine, place):
+        containers.remove(engine, name)
 
 
 def name_of(place: Place, revision: int) -> str:
-    """A container's name."""
-    return f"{chart_name(place.project.name)}-{place.name}-{revision}"
+    """A container's name. A copy of the project in another folder has other names."""
+    own = hashlib.sha256(os.fsencode(place.project.root.resolve())).hexdigest()[:8]
+    return f"{chart_name(place.project.name)}-{place.name}-{own}-{revision}"
+
+
+def is_own(place: Place, name: str) -> bool:
+    """Whether a container is of this project, in this folder, and of this environment."""
+    stem = name_of(place, 0).removesuffix("0")
+    return re.fullmatch(rf"{re.escape(stem)}\d+(-canary)?", name) is not None
+
+
+def _own(engine: Engine, place: Place) -> list[str]:
+    return [name for name in containers.names(engine) if is_own(place, name)]
 
 
 def url_of(place: Place) -> str:
     """Where the door is."""
-    return f"http://127.0.0.1:{place.settings.port}"
-
-
-def door_of(place: Place) -> Door | None:
-    """The door as it stands, or None before the first deploy."""
-    path = folder(place) / "door.json"
-    return msgspec.json.decode(path.read_bytes(), type=Door) if path.is_file() else None
-
-
-def switch(place: Place, door: Door) -> None:
-    """Put another door in place: one rename, which the proxy sees at the next request."""
-    write_json(folder(place) / "door.json", door)
-
-
-def open_door(place: Place) -> None:
-    """Start the proxy where it does not run.
-
-    Raises:
-        ToolFailed: the port is taken by something else.
-    """
-    if _lives(place):
-        return
-    here = folder(place)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", place.settings.port))
-        except OSError as error:
-            raise ToolFailed(
-                f"Port {place.settings.port} is in use already.",
-                why=os.strerror(error.errno or 0),
-                next_step=f"set deploy.environments.{place.name}.port in modelyard.yaml",
-            ) from error
-    program = Path(__file__).with_name("proxy.py")
-    with (here / "door.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-I", str(program), str(here)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    for _ in range(100):
-        if _lives(place):
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.1)
-    raise ToolFailed(
-        "The door of the local endpoint did not open.",
-        why=(here / "door.log").read_text(encoding="utf-8")[-400:],
-        next_step=f"look at {here / 'door.log'}",
-    )
-
-
-def close_door(place: Place) -> None:
-    """End the proxy; one that does not run is no error."""
-    process = _process(place)
-    if process is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGTERM)
-        for _ in range(50):
-            if not _lives(place):
-                break
-            time.sleep(0.1)
-    (folder(place) / "door.pid").unlink(missing_ok=True)
-
-
-def _process(place: Place) -> int | None:
-    """The proxy's process, where the one of that number is our proxy."""
-    path = folder(place) / "door.pid"
-    try:
-        number = int(path.read_text(encoding="utf-8"))
-        command = Path(f"/proc/{number}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return None
-    return number if b"proxy.py" in command and str(folder(place)).encode() in command else None
-
-
-def _lives(place: Place) -> bool:
-    if _process(place) is None:
-        return False
-    with socket.socket() as probe:
-        probe.settimeout(2)
-        return probe.connect_ex(("127.0.0.1", place.settings.port)) == 0
+    return f"http://127.0.0.1:{place.port}"
 
 
 def _wanted(place: Place) -> Door:

@@ -254,7 +254,7 @@ def main(folder: Path) -> None:
     handler = type("Bound", (Handler,), {"door": door, "mirror": mirror})
     host, port = door.now["listen"]
     server = Server((host, port), handler)
-    (folder / "door.pid").write_text(str(os.getpid()), encoding="utf-8")
+    (folder / "door.pid").write_text(f"{os.getpid()} {port}", encoding="utf-8")
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever(poll_interval=0.2)
 

@@ -13,6 +13,10 @@ from modelyard.settings import Environment
 
 Say = Callable[[str], None]
 
+PORT = 8080
+PORTS = {"production": 8081}
+"""Where a local endpoint listens if modelyard.yaml does not say: two can run beside each other."""
+
 
 @contextmanager
 def only_looking() -> Iterator[None]:
@@ -60,6 +64,11 @@ class Place:
     context: str | None = None
     namespace: str = ""
     create_namespace: bool = False
+
+    @property
+    def port(self) -> int:
+        """The port that a local endpoint listens at."""
+        return self.settings.port or PORTS.get(self.name, PORT)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def deploy(
         ModelyardError: the rollout failed. What served before serves on, and the failure is
             recorded with the reason.
     """
+    history.lines(place.project)  # a rollout that could not be recorded is not begun
     what = shipment(place.project, image)
     target = TARGETS[place.target]
     confirm(place, f"{target.where(place)}, {what.shown}", yes=yes, what="deploy to")

@@ -7,6 +7,7 @@ is imported by the first call that needs it (session.py).
 from modelyard.tools.dvc.folders import bring_folder
 from modelyard.tools.dvc.local import (
     Pointer,
+    cache_folder,
     cache_has,
     cache_path,
     cached_file,
@@ -45,6 +46,7 @@ __all__ = [
     "Pointer",
     "add",
     "bring_folder",
+    "cache_folder",
     "cache_has",
     "cache_path",
     "cached_file",

@@ -95,8 +95,12 @@ def members(root: Path, md5: str) -> list[str]:
 
 def cache_path(root: Path, md5: str) -> Path:
     """Where this machine's cache keeps, or would keep, the content."""
-    folder = Path(configured(root, "cache", "dir") or "cache")
-    return root / ".dvc" / folder / "files/md5" / md5[:2] / md5[2:]
+    return cache_folder(root) / "files/md5" / md5[:2] / md5[2:]
+
+
+def cache_folder(root: Path) -> Path:
+    """Where this machine's cache lies."""
+    return root / ".dvc" / (configured(root, "cache", "dir") or "cache")
 
 
 def file_md5(path: Path) -> str:

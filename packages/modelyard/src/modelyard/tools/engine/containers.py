@@ -97,6 +97,12 @@ def state(engine: Engine, container: str) -> dict[str, Any]:
     return found
 
 
+def names(engine: Engine) -> list[str]:
+    """Every container of this machine, also one that has ended."""
+    done = engine.call(["ps", "--all", "--format", "{{.Names}}"])
+    return done.stdout.decode().split()
+
+
 def published_port(engine: Engine, container: str, port: int) -> int:
     """The port of this machine that leads to the container's."""
     text = engine.call(["port", container, str(port)]).stdout.decode()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelyard.errors import Terminated
 from modelyard.tools.kubernetes.cluster import Cluster
 from modelyard.tools.kubernetes.said import translated
 
@@ -70,8 +71,11 @@ def upgrade(
                 break
             except subprocess.TimeoutExpired:
                 look()
-            except KeyboardInterrupt:
-                # helm got the same Ctrl-C and goes back by itself: wait for it.
+            except KeyboardInterrupt as stop:
+                # helm got the same Ctrl-C and goes back by itself: wait for it. SIGTERM came to
+                # this process alone.
+                if isinstance(stop, Terminated):
+                    process.terminate()
                 process.communicate()
                 raise
     if process.returncode != 0:

@@ -16,17 +16,22 @@
 {{/* The six recommended labels; the version is the model's. */}}
 {{- define "model.labels" -}}
 {{ include "model.selector" . }}
-app.kubernetes.io/version: {{ .Values.model.version | default "unreleased" | quote }}
+app.kubernetes.io/version: {{ include "model.versionLabel" .Values.model | quote }}
 app.kubernetes.io/component: server
-app.kubernetes.io/part-of: {{ include "model.name" . }}
+app.kubernetes.io/part-of: {{ include "model.name" . | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
 {{- end }}
 
+{{/* A model's version as a label takes it: what Kubernetes forbids in one becomes a hyphen. */}}
+{{- define "model.versionLabel" -}}
+{{- regexReplaceAll "[^A-Za-z0-9_.-]+" (.version | default "unreleased") "-" | trunc 63 | trimAll "-_." | default "unreleased" -}}
+{{- end }}
+
 {{/* What selectors say: it can never change in the life of a Deployment. */}}
 {{- define "model.selector" -}}
-app.kubernetes.io/name: {{ include "model.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "model.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "model.serviceAccountName" -}}

@@ -5,17 +5,13 @@ metadata:
   annotations:
     checksum/config: {{ include (print $.Template.BasePath "/configmap.yaml") $ | sha256sum }}
     modelyard.dev/package-digest: {{ .model.packageDigest | quote }}
-    prometheus.io/scrape: "true"
-    prometheus.io/path: /metrics
-    prometheus.io/port: {{ $.Values.server.port | quote }}
-    {{- with $.Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $usual := dict "prometheus.io/scrape" "true" "prometheus.io/path" "/metrics" "prometheus.io/port" (toString $.Values.server.port) }}
+    {{- toYaml (merge (dict) $.Values.podAnnotations $usual) | nindent 4 }}
   labels:
     {{- include "model.selector" $ | nindent 4 }}
-    app.kubernetes.io/version: {{ .model.version | default "unreleased" | quote }}
+    app.kubernetes.io/version: {{ include "model.versionLabel" .model | quote }}
     app.kubernetes.io/component: server
-    app.kubernetes.io/part-of: {{ include "model.name" $ }}
+    app.kubernetes.io/part-of: {{ include "model.name" $ | quote }}
     app.kubernetes.io/managed-by: {{ $.Release.Service }}
     modelyard.dev/track: {{ .track }}
     {{- with $.Values.podLabels }}
