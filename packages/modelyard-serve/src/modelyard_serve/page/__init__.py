@@ -16,7 +16,7 @@ from flask import Blueprint, Response, render_template, request
 from modelyard_serve.contract import read_golden
 from modelyard_serve.errors import BodyError
 from modelyard_serve.explain import explain, what_if
-from modelyard_serve.page.form import METRIC_NAMES, examples, fields, moment, origins
+from modelyard_serve.page.form import METRIC_NAMES, day, examples, fields, origins
 from modelyard_serve.rows import Cell, RowReader
 from modelyard_serve.scorer import Scorer
 
@@ -55,7 +55,7 @@ def blueprint(scorer: Scorer, *, release: str = "", since: str = "") -> Blueprin
     assets = {name: (HERE / name).read_bytes() for name in ASSETS}
     stamps = {name: hashlib.sha256(body).hexdigest()[:12] for name, body in assets.items()}
     form = fields(scorer.manifest.features)
-    lineage = origins(scorer.manifest.lineage | {"release": release, "created": moment(since)})
+    lineage = origins(scorer.manifest.lineage | {"release": release, "created": day(since)})
     explain_body = msgspec.json.Decoder(_ExplainBody)
     what_if_body = msgspec.json.Decoder(_WhatIfBody)
 

@@ -83,13 +83,13 @@ def origins(lineage: Mapping[str, str]) -> list[tuple[str, str]]:
     return known + [(key.replace("_", " "), lineage[key]) for key in sorted(others) if lineage[key]]
 
 
-def moment(text: str) -> str:
-    """A point in time as the card shows it; a text that is none is shown as it is."""
+def day(text: str) -> str:
+    """The day of a point in time, as the card shows it; a text that is none stays as it is."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
         return text
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{when:%Y-%m-%d}"
 
 
 def _field(feature: Feature) -> Field:
