@@ -6,7 +6,6 @@ import http.client
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from images import free_port
 
 
 def _engine() -> bool:
@@ -82,9 +82,7 @@ def local(released: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     yard = released.copy(tmp_path_factory.mktemp("local") / "churn")
     image = f"modelyard-test/{secrets.token_hex(3)}"
     yard.cli("image", "build", "--tag", f"{image}:1")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = int(free_port())
     with (yard.root / "modelyard.yaml").open("a") as file:
         file.write(f"\ndeploy:\n  environments:\n    staging: {{target: local, port: {port}}}\n")
     yard.git("commit", "-qam", "deploy to this machine")
@@ -163,9 +161,7 @@ def test_a_copy_in_another_folder_leaves_the_endpoint_alone(local: Any, tmp_path
     assert _answers(port)
     # Its door.json, too, names containers that are not the copy's.
     shutil.copytree(yard.root / ".modelyard/local", other.root / ".modelyard/local")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
+    free = int(free_port())
     other.edit(f"port: {port}", f"port: {free}")
     try:
         other.cli("deploy")
@@ -194,9 +190,7 @@ def test_what_a_killed_canary_leaves_is_shown_and_taken_out(local: Any) -> None:
     assert found["state"] == "degraded"
     assert "modelyard deploy --env staging takes it out" in " ".join(found["notes"])
     # The next deploy ends it and, as the port was changed, closes the old door.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
+    free = int(free_port())
     yard.edit(f"port: {port}", f"port: {free}")
     try:
         yard.cli("deploy")

@@ -19,6 +19,7 @@ from modelyard_serve.contract import Feature
 from modelyard_serve.explain import Explanation, WhatIf
 from modelyard_serve.page.form import examples, fields, origins
 from modelyard_serve.scorer import Scorer
+from modelyard_serve.settings import Settings
 
 HOME = Path(page.__file__).parent
 GOLDEN_PACKAGE = Path(__file__).resolve().parents[3] / "contract" / "format-1"
@@ -268,3 +269,14 @@ def test_texts_stand_out_as_wcag_aa_asks(scheme: int) -> None:
 
 def test_the_script_stays_small() -> None:
     assert len((HOME / "page.js").read_text("utf-8").splitlines()) < 600
+
+
+def test_the_card_says_which_release_it_is_and_since_when() -> None:
+    settings = Settings(model_version="3", model_since="2031-05-04T11:00:00+02:00")
+    html = create_app(GOLDEN_PACKAGE, settings).test_client().get("/").text
+    told = re.findall(r"<dt>(Release|Since)</dt>\s*<dd[^>]*>(.*?)</dd>", html, re.S)
+    assert [(name, re.sub(r"<[^>]*>", "", value).strip()) for name, value in told] == [
+        ("Release", "3"),
+        ("Since", "2031-05-04"),
+    ]
+    assert "<dt>Since</dt>" not in create_app(GOLDEN_PACKAGE).test_client().get("/").text

@@ -25,7 +25,8 @@ from modelyard.tools import git
 
 
 class Service:
-    """Comments of one request: listed in pages, added, updated; `status` refuses everything."""
+    """Comments of one request: listed in pages, added, updated; `status` refuses everything, and
+    `instead` answers a method with something else."""
 
     def __init__(self) -> None:
         self.comments: list[dict[str, Any]] = []
@@ -33,6 +34,7 @@ class Service:
         self.tokens: set[str] = set()
         self.uploads = 0
         self.status = 200
+        self.instead: dict[str, Any] = {}
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,6 +62,8 @@ class Service:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def handle(self, method: str, path: str, content: bytes) -> tuple[int, Any]:
+        if method in self.instead:
+            return 200, self.instead[method]
         if self.status != 200:
             return self.status, {"message": "Resource not accessible by integration"}
         if path.endswith("/uploads"):
@@ -164,6 +168,42 @@ def test_a_service_that_refuses(service: Service, report: Path, status: int, why
     service.status = status
     for environ in (hub(service), lab(service)):
         assert why in comment(report, environ).why
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"GET": {"message": "x"}},
+        {"GET": None},
+        {"GET": ["x"]},
+        {"GET": [{"body": f"{MARKER} ours, without its number"}]},
+        {"POST": None},
+        {"POST": [1]},
+    ],
+    ids=str,
+)
+def test_an_answer_of_another_form_is_said(
+    service: Service, report: Path, answers: dict[str, Any]
+) -> None:
+    service.instead = answers
+    for environ in (hub(service), lab(service)):
+        found = comment(report, environ)
+        assert found.done == "kept"
+        assert "answers what it never should" in found.why
+
+
+def test_a_token_with_a_line_break_is_used_without_it_and_never_said(
+    service: Service, report: Path
+) -> None:
+    assert comment(report, hub(service, GITHUB_TOKEN="t\n")).done == "posted"
+    for environ in (
+        hub(service, GITHUB_TOKEN="secret\n\nword"),
+        lab(service, REPORT_TOKEN="secret\n\nword"),
+    ):
+        found = comment(report, environ)
+        assert found.done == "kept"
+        assert "secret" not in found.why
+        assert "word" not in found.why
 
 
 def test_outside_of_a_service_nothing_is_posted(report: Path) -> None:

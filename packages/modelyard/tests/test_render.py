@@ -336,6 +336,32 @@ def test_a_rollback_and_the_pipeline_deploy_one_after_the_other() -> None:
     assert rollback["deploy-production"]["needs"] == ["rollback", "deploy-staging"]
 
 
+def test_gitlab_goes_by_the_branch_and_production_waits_wherever_it_stands() -> None:
+    """Not by the service's default branch: only this one is protected."""
+    made = project.settings_from(
+        {
+            "project": {"name": "churn"},
+            "data": {"path": "a.csv", "target": "y"},
+            "ci": {"branch": "release", "environments": ["staging", "production", "dr"]},
+        },
+        "test",
+    )
+    texts = ci.texts(made)
+    pipeline = yaml.safe_load(texts[".gitlab-ci.yml"])
+    waits = {name for name, job in pipeline.items() if ".approval" in _extended(job)}
+    assert waits == {"deploy-production", "deploy-dr"}
+    for rules in (pipeline[name]["rules"] for name in ("workflow", ".main", ".approval")):
+        assert rules[-1]["if"] == '$CI_COMMIT_BRANCH == "release"'
+    assert "CI_DEFAULT_BRANCH" not in texts[".gitlab-ci.yml"]
+    assert "production and dr wait for approval" in texts["CONTRIBUTING.md"]
+    assert "required reviewers of production and of dr" in texts["CONTRIBUTING.md"]
+
+
+def _extended(job: object) -> list[str]:
+    found = job.get("extends", []) if isinstance(job, dict) else []
+    return [found] if isinstance(found, str) else found
+
+
 def test_a_push_that_waits_for_approval_holds_up_no_other() -> None:
     group = workflow(ci.texts(FULL), "pipeline")["concurrency"]["group"]
     pull = "github.event_name == 'pull_request' && github.ref"

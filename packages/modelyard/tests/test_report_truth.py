@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import pytest
 import yaml
 from test_report import LINEAGE, outline, whole
 
@@ -188,3 +190,13 @@ def test_wide_ticks_have_room_beside_the_axis_title() -> None:
 def test_print_keeps_all_rows() -> None:
     css = (html.TEMPLATES / "report.css").read_text(encoding="utf-8")
     assert "nth-child(n+26)" not in css
+
+
+@pytest.mark.parametrize("high", [0.5, 1, 3, 12.4, 13, 70, 1234])
+def test_whole_ticks_are_whole_and_stand_evenly(high: float) -> None:
+    """An axis of trials said 0, 2, 5, 8, 10: steps of 2.5, rounded."""
+    found = chart.ticks(0, high, 6, whole=True)
+    assert found[0] == 0
+    assert all(value == int(value) for value in found)
+    assert len({b - a for a, b in pairwise(found)}) <= 1
+    assert len(found) <= 8

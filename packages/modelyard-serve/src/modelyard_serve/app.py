@@ -67,7 +67,9 @@ def make_app(
     guard = Guard(settings)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.register_blueprint(blueprint(served.scorer))
+    app.register_blueprint(
+        blueprint(served.scorer, release=settings.model_version, since=settings.model_since)
+    )
     _health(app, telemetry)
     _inference(app, served)
     _documents(app, served, settings, guard, telemetry)

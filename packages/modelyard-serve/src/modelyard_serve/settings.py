@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     log_level: Level = "info"
     model_version: str = ""
+    model_since: str = ""
     max_body_bytes: int = 32 * 1024 * 1024
     max_rows: int = 100_000
     body_seconds: float = 30.0
@@ -41,6 +42,7 @@ NAMES = {
     "workers": ("WEB_CONCURRENCY", "worker processes"),
     "log_level": ("LOG_LEVEL", "debug, info (a line for each request), warning or error"),
     "model_version": ("MODEL_VERSION", "the release's number; the model's digest by default"),
+    "model_since": ("MODEL_SINCE", "since when it is the champion, for the page"),
     "max_body_bytes": ("MODELYARD_MAX_BODY_BYTES", "largest body; streams are not counted"),
     "max_rows": ("MODELYARD_MAX_ROWS", "most rows in one request; streams are not counted"),
     "body_seconds": (

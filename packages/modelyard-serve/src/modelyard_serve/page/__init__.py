@@ -16,7 +16,7 @@ from flask import Blueprint, Response, render_template, request
 from modelyard_serve.contract import read_golden
 from modelyard_serve.errors import BodyError
 from modelyard_serve.explain import explain, what_if
-from modelyard_serve.page.form import METRIC_NAMES, examples, fields, origins
+from modelyard_serve.page.form import METRIC_NAMES, day, examples, fields, origins
 from modelyard_serve.rows import Cell, RowReader
 from modelyard_serve.scorer import Scorer
 
@@ -43,9 +43,10 @@ class _WhatIfBody(msgspec.Struct, forbid_unknown_fields=True):
     feature: str
 
 
-def blueprint(scorer: Scorer) -> Blueprint:
+def blueprint(scorer: Scorer, *, release: str = "", since: str = "") -> Blueprint:
     """Make the page and its routes for one model: /, /page/*, /v1/model, /v1/explain, /v1/what-if.
 
+    `release` is its number and `since` when it became the champion, where that is known.
     The routes raise `ServeError`s; the application turns them into problem documents.
     """
     routes = Blueprint("page", __name__, template_folder=str(HERE))
@@ -54,6 +55,7 @@ def blueprint(scorer: Scorer) -> Blueprint:
     assets = {name: (HERE / name).read_bytes() for name in ASSETS}
     stamps = {name: hashlib.sha256(body).hexdigest()[:12] for name, body in assets.items()}
     form = fields(scorer.manifest.features)
+    lineage = origins(scorer.manifest.lineage | {"release": release, "created": day(since)})
     explain_body = msgspec.json.Decoder(_ExplainBody)
     what_if_body = msgspec.json.Decoder(_WhatIfBody)
 
@@ -65,7 +67,7 @@ def blueprint(scorer: Scorer) -> Blueprint:
             digest=scorer.digest,
             fields=form,
             metric_names=METRIC_NAMES,
-            lineage=origins(scorer.manifest.lineage),
+            lineage=lineage,
             stamps=stamps,
         )
         return _cached(Response(html, content_type="text/html; charset=utf-8"), lasting=False)

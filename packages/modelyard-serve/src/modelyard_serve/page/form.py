@@ -83,6 +83,15 @@ def origins(lineage: Mapping[str, str]) -> list[tuple[str, str]]:
     return known + [(key.replace("_", " "), lineage[key]) for key in sorted(others) if lineage[key]]
 
 
+def day(text: str) -> str:
+    """The day of a point in time, as the card shows it; a text that is none stays as it is."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{when:%Y-%m-%d}"
+
+
 def _field(feature: Feature) -> Field:
     typical = feature.typical
     if feature.kind == "category":

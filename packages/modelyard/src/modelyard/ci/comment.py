@@ -6,6 +6,7 @@ does not answer) is said and is no failure: the report is an artifact of the run
 
 from __future__ import annotations
 
+import http.client
 import json
 import mimetypes
 import re
@@ -16,7 +17,9 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from modelyard.ci.proposal import MARKER
 from modelyard.errors import UsageError
@@ -26,6 +29,7 @@ LIMIT = 60_000
 
 PAGES = 20
 TIMEOUT = 30.0
+T = TypeVar("T")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s:]+)\)")
 
 
@@ -40,6 +44,20 @@ class Posted:
 
 class _Unreachable(Exception):
     """Why it was not posted."""
+
+
+class _Comment(msgspec.Struct):
+    """One comment of a list."""
+
+    id: int
+    body: str | None = None
+
+
+class _Made(msgspec.Struct):
+    """What was posted or uploaded: its page (GitHub), or how a comment shows it (GitLab)."""
+
+    html_url: str = ""
+    markdown: str = ""
 
 
 def comment(report: Path, environ: Mapping[str, str]) -> Posted:
@@ -94,10 +112,10 @@ def _github(text: str, folder: Path, environ: Mapping[str, str]) -> Posted:
     found = _find(listed, headers)
     if found is None:
         made = _call("POST", listed, headers, {"body": body})
-        return Posted("posted", str(made.get("html_url", "")))
+        return Posted("posted", made.html_url)
     url = f"{root}/repos/{repository}/issues/comments/{found}"
     made = _call("PATCH", url, headers, {"body": body})
-    return Posted("updated", str(made.get("html_url", "")))
+    return Posted("updated", made.html_url)
 
 
 def _gitlab(text: str, folder: Path, environ: Mapping[str, str]) -> Posted:
@@ -122,12 +140,11 @@ def _gitlab(text: str, folder: Path, environ: Mapping[str, str]) -> Posted:
 def _find(listed: str, headers: Mapping[str, str]) -> int | None:
     """The number of our comment among all of them, the oldest where there were ever two."""
     for page in range(1, PAGES + 1):
-        entries = _call("GET", f"{listed}?per_page=100&page={page}", headers)
-        if not isinstance(entries, list):
-            raise _Unreachable("the service's list of comments is none")
+        url = f"{listed}?per_page=100&page={page}"
+        entries = _send("GET", url, headers, None, list[_Comment])
         for entry in entries:
-            if str(entry.get("body", "")).startswith(MARKER):
-                return int(entry["id"])
+            if (entry.body or "").startswith(MARKER):
+                return entry.id
         if len(entries) < 100:
             return None
     return None
@@ -162,13 +179,12 @@ def _with_uploads(text: str, folder: Path, project: str, headers: Mapping[str, s
         path = folder / found[2]
         if not path.is_file():
             return ""
-        made = _upload(f"{project}/uploads", headers, path)
-        return str(made.get("markdown", ""))
+        return _upload(f"{project}/uploads", headers, path).markdown
 
     return _IMAGE.sub(upload, text)
 
 
-def _upload(url: str, headers: Mapping[str, str], path: Path) -> Any:
+def _upload(url: str, headers: Mapping[str, str], path: Path) -> _Made:
     boundary = uuid.uuid4().hex
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     head = (
@@ -181,28 +197,35 @@ def _upload(url: str, headers: Mapping[str, str], path: Path) -> Any:
         url,
         {**headers, "Content-Type": f"multipart/form-data; boundary={boundary}"},
         content,
+        _Made,
     )
 
 
-def _call(method: str, url: str, headers: Mapping[str, str], body: Any = None) -> Any:
-    content = None if body is None else json.dumps(body).encode()
-    return _send(method, url, {**headers, "Content-Type": "application/json"}, content)
+def _call(method: str, url: str, headers: Mapping[str, str], body: Any) -> _Made:
+    content = json.dumps(body).encode()
+    return _send(method, url, {**headers, "Content-Type": "application/json"}, content, _Made)
 
 
-def _send(method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Any:
+def _send(
+    method: str, url: str, headers: Mapping[str, str], content: bytes | None, form: type[T]
+) -> T:
     if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
         raise _Unreachable(f"a token is not sent over {url.partition(':')[0]}")
     request = urllib.request.Request(url, data=content, method=method, headers=dict(headers))  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-            return json.loads(answer.read() or b"{}")
+            return msgspec.json.decode(answer.read() or b"{}", type=form)
     except urllib.error.HTTPError as error:
         if error.code in (401, 403, 404):
             raise _Unreachable(
                 f"the token may not write here ({error.code}), as that of a fork"
             ) from error
         raise _Unreachable(f"the service answers {error.code}") from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise _Unreachable(f"the service cannot be reached ({error})") from error
+    except msgspec.DecodeError as error:
+        raise _Unreachable(f"the service answers what it never should ({error})") from error
     except ValueError as error:  # its text may hold a header, and so the token
-        raise _Unreachable("the request or its answer has not the form of HTTP and JSON") from error
+        raise _Unreachable(
+            "the request is none of HTTP: a header or the address holds what it must not"
+        ) from error

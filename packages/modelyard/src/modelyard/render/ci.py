@@ -172,6 +172,7 @@ def texts(settings: Settings) -> dict[str, str]:
         "jobs": table,
         "all_stages": tuple(dict.fromkeys((*STAGES, *run))),
         "run_stages": run,
+        "waiting": [job.environment for job in table if job.approval],
         "stages": [stage for stage in STAGES if stage in run],
         "action": {
             "checkout": CHECKOUT,

@@ -35,16 +35,24 @@ def plain(svg: str, font: str = "DejaVu Sans") -> str:
     )
 
 
-def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Round values within low..high, about `wanted` of them."""
+def ticks(low: float, high: float, wanted: int = 5, *, whole: bool = False) -> list[float]:
+    """Round values within low..high, about `wanted` of them; whole numbers where asked for."""
     span = high - low
     if not (math.isfinite(span) and span > 0):
         return [low]
     raw = span / max(1, wanted)
     power = 10 ** math.floor(math.log10(raw))
-    step = power * next(m for m in (1, 2, 2.5, 5, 10) if raw <= m * power * 1.0000001)
+    nice = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
+    step = power * next(m for m in nice if raw <= m * power * 1.0000001)
+    if whole:
+        step = max(1.0, step)
     first = math.ceil(low / step - 1e-9)
     return [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _step(found: Sequence[float], within: Pair) -> float:
+    """How far the ticks stand apart; with a single one, what the axis spans."""
+    return found[1] - found[0] if len(found) > 1 else abs(within[1] - within[0]) or 1
 
 
 def tick_text(value: float, step: float) -> str:
@@ -86,8 +94,8 @@ class Chart:
 
     def _room(self) -> int:
         """What the widest tick takes, and the axis' title beside it."""
-        up = ticks(*self.y, 5)
-        step = up[1] - up[0] if len(up) > 1 else abs(self.y[1] - self.y[0]) or 1
+        up = ticks(*self.y)
+        step = _step(up, self.y)
         return int(32 + GLYPH * max(len(tick_text(value, step)) for value in up))
 
     def at(self, x: float, y: float) -> Pair:
@@ -186,10 +194,8 @@ class Chart:
         out = []
         left, right = self._left, self.width - self._right
         floor = self.height - self._bottom
-        across = ticks(*self.x, 6 if self.width > 420 else 4)
-        if self.x_whole:
-            across = sorted({float(round(value)) for value in across})
-        step = across[1] - across[0] if len(across) > 1 else abs(self.x[1] - self.x[0]) or 1
+        across = ticks(*self.x, 6 if self.width > 420 else 4, whole=self.x_whole)
+        step = _step(across, self.x)
         for value in across:
             px, _ = self.at(value, self.y[0])
             out.append(
@@ -203,8 +209,8 @@ class Chart:
                     f'<text x="{left - 9}" y="{py + 4:g}" text-anchor="end" class="name">{escape(name)}</text>'
                 )
         else:
-            up = ticks(*self.y, 5)
-            step = up[1] - up[0] if len(up) > 1 else abs(self.y[1] - self.y[0]) or 1
+            up = ticks(*self.y)
+            step = _step(up, self.y)
             for value in up:
                 _, py = self.at(self.x[0], value)
                 out.append(

@@ -12,15 +12,16 @@ from modelyard.project import Project
 from modelyard.registry import champion
 from modelyard.ship.champion import package_to_use
 
-VERSION = "MODEL_VERSION"
-"""The variable that tells the server which release it serves."""
+VERSION, SINCE = "MODEL_VERSION", "MODEL_SINCE"
+"""The variables that tell the server which release it serves, and since when it is the champion."""
 
 
 class Served(NamedTuple):
-    """A package and the version that it was released as; "" for one that was not."""
+    """A package, the version that it was released as and since when; "" for one that was not."""
 
     package: Path
     version: str
+    since: str = ""
 
     @property
     def shown(self) -> str:
@@ -35,7 +36,8 @@ def released(project: Project) -> Served:
         ModelyardError: nothing was packed yet.
     """
     now = champion.current(project)
-    return Served(package_to_use(project), now.version if now else "")
+    package = package_to_use(project)
+    return Served(package, now.version, now.since) if now else Served(package, "")
 
 
 def replace_process(
@@ -57,6 +59,7 @@ def replace_process(
     environ = dict(os.environ)
     if served.version:
         environ.setdefault(VERSION, served.version)
+        environ.setdefault(SINCE, served.since)
     command = [sys.executable, "-m", "modelyard_serve", str(served.package), *given]
     sys.stdout.flush()
     os.execve(sys.executable, command, environ)  # noqa: S606 - our own interpreter, no shell
