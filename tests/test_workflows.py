@@ -146,7 +146,7 @@ def test_a_project_without_an_image_is_said(tmp_path: Path) -> None:
 
 STAGES = ("lint", "test", "data", "train")
 STUBS = {
-    "noop": (ci.PYTHON, ci.CACHE),
+    "noop": (ci.PYTHON, ci.RESTORE, ci.SAVE),
     "upload": (ci.UPLOAD,),
     "download": (ci.DOWNLOAD,),
 }

@@ -179,3 +179,16 @@ def test_killed_in_the_middle_it_goes_on(root: Path, monkeypatch: pytest.MonkeyP
     assert touched(root) == {}
     assert makefile.read_text().count("# mine") == 1
     assert "<<<<" not in makefile.read_text()
+
+
+def test_a_file_that_is_a_link_stays_one(root: Path) -> None:
+    path, shared = root / ".gitlab-ci.yml", root / "ops/pipeline.yml"
+    shared.parent.mkdir()
+    path.rename(shared)
+    path.symlink_to("ops/pipeline.yml")
+    configure(root, *ENVIRONMENTS)
+    save(root)
+    assert run(root)[".gitlab-ci.yml"] == "updated"
+    assert path.is_symlink()
+    assert "deploy-production" in shared.read_text()
+    assert touched(root) == {}

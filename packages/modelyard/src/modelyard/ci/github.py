@@ -9,11 +9,18 @@ from typing import Any
 
 import yaml
 
+from modelyard import strict_yaml
 from modelyard.ci.conditions import filled, holds
 from modelyard.ci.pipeline import Artifact, Pipeline, PipelineJob, Setting, Step, malformed
+from modelyard.errors import UsageError
 
-EVENTS = {"push": "push", "change": "pull_request", "schedule": "schedule"}
-BEYOND = ("strategy", "uses", "container", "services", "defaults")
+EVENTS = {
+    "push": "push",
+    "change": "pull_request",
+    "schedule": "schedule",
+    "manual": "workflow_dispatch",
+}
+BEYOND = ("strategy", "uses", "container", "services", "defaults", "outputs")
 """What a job may say on GitHub and is not understood here."""
 
 STEP_BEYOND = ("working-directory", "shell", "continue-on-error")
@@ -33,9 +40,10 @@ def parse(file: str, text: str, setting: Setting, root: Path) -> Pipeline:
     body = tree.get("jobs")
     if not isinstance(body, dict):
         raise malformed(file, "it holds no jobs")
-    context = _context(setting)
-    if not _starts(file, tree.get("on", tree.get(True)), setting):
-        return Pipeline(file, tuple(body), ())
+    on = tree.get("on", tree.get(True))
+    if not _starts(file, on, setting):
+        return Pipeline(file, _stages(tuple(body)), ())
+    context = _context(setting) | _inputs(file, on, setting)
     _refuse(file, tree, ("defaults",))
     jobs = [
         job
@@ -74,7 +82,7 @@ def _refuse(file: str, entry: Mapping[Any, Any], keys: tuple[str, ...], place: s
 
 def _yaml(file: str, text: str) -> dict[Any, Any]:
     try:
-        tree = yaml.safe_load(text)
+        tree = strict_yaml.load(text)
     except yaml.YAMLError as error:
         raise malformed(file, f"it is no YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
@@ -119,7 +127,7 @@ def _starts(file: str, on: Any, setting: Setting) -> bool:
         return False
     rules = on[event] if isinstance(on[event], dict) else {}
     for key in rules:
-        if key != "branches":
+        if key != ("inputs" if event == "workflow_dispatch" else "branches"):
             raise malformed(file, f"`on.{event}.{key}` is not understood here")
     branches = rules.get("branches")
     if branches is None:
@@ -130,6 +138,25 @@ def _starts(file: str, on: Any, setting: Setting) -> bool:
             raise malformed(file, f"the pattern {name!r} in `on.{event}` is not understood here")
     # A proposed change is asked by the branch that it is to be merged into.
     return (setting.default_branch if event == "pull_request" else setting.branch) in branches
+
+
+def _inputs(file: str, on: Any, setting: Setting) -> dict[str, str]:
+    """What a start by hand is given: the variable of an input's name, else its default."""
+    if setting.event != "manual" or not isinstance(on, dict):
+        return {}
+    made = {}
+    for name, entry in ((on.get("workflow_dispatch") or {}).get("inputs") or {}).items():
+        rules = entry or {}
+        value = setting.variables.get(name, rules.get("default"))
+        if rules.get("required") and value in (None, ""):
+            raise UsageError(
+                f"{file} needs the input {name!r}.",
+                why=str(rules.get("description") or "It says that it is required."),
+                next_step=f"modelyard ci run --file {file} --event manual --variable {name}=VALUE",
+            )
+        text = str(value).lower() if isinstance(value, bool) else str(value or "")
+        made[f"inputs.{name}"] = made[f"github.event.inputs.{name}"] = text
+    return made
 
 
 def _job(
@@ -214,7 +241,12 @@ def _steps(
             yield from _steps(f"{action}/action.yml", inner, context, root)
         return
     if action.partition("@")[0] == "actions/checkout":
-        return  # each job starts in a clean clone
+        # Each job starts in a clean clone of what is checked out here.
+        ref = filled(str(step.get("with", {}).get("ref") or ""), context.get)
+        here = ("", context["github.ref_name"], context["github.ref"], context["github.sha"])
+        if ref not in here:
+            raise malformed(file, f"a job checks out {ref!r}, and {here[1]!r} is what runs here")
+        return
     name = action.partition("@")[0]
     yield Step(name, note=f"left out: {name} sets up the service's machine, this one is set up")
 

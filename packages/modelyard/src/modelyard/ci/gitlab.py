@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from modelyard import strict_yaml
 from modelyard.ci.conditions import holds
 from modelyard.ci.pipeline import Artifact, Pipeline, PipelineJob, Setting, Step, malformed, seconds
 
@@ -27,7 +28,7 @@ GLOBAL = {
 }
 """Keys at the top that are no jobs."""
 
-SOURCES = {"push": "push", "change": "merge_request_event", "schedule": "schedule"}
+SOURCES = {"push": "push", "change": "merge_request_event", "schedule": "schedule", "manual": "web"}
 BEYOND = ("trigger", "parallel", "only", "except", "inherit")
 """What a job may say on GitLab and is not understood here."""
 
@@ -42,7 +43,7 @@ def parse(file: str, text: str, setting: Setting) -> Pipeline:
         UsageError: it is no pipeline, or says something that is not understood here.
     """
     try:
-        tree = yaml.safe_load(text)
+        tree = strict_yaml.load(text)
     except yaml.YAMLError as error:
         raise malformed(file, f"it is no YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
@@ -191,6 +192,9 @@ def _job(
         ),
         env={**variables, **own, "CI_JOB_NAME": name, "CI_JOB_STAGE": stage},
         needs=None if needs is None else tuple(_need(file, name, need) for need in needs),
+        downloads=None
+        if needs is None
+        else tuple(_need(file, name, need) for need in needs if _passes_on(need)),
         artifacts=(
             Artifact(
                 name,
@@ -213,6 +217,11 @@ def _need(file: str, name: str, need: Any) -> str:
         if key not in ("job", "artifacts", "optional"):
             raise malformed(file, f"{name}: `needs:{key}` is not understood here")
     return str(need["job"])
+
+
+def _passes_on(need: Any) -> bool:
+    """Whether the artifacts of a job that is needed are passed on: they are, unless it says no."""
+    return not isinstance(need, dict) or need.get("artifacts") is not False
 
 
 def _listed(value: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from modelyard.ci.pipeline import EVENTS
 from modelyard.ci.runs import Run
 
 SHOWN = 200_000
@@ -24,7 +25,7 @@ def page(run: Run, place: Path) -> str:
         if job.log and path.is_file():
             text = _COLOURS.sub("", path.read_text(encoding="utf-8", errors="replace"))
             logs[job.name] = text[-SHOWN:]
-    return _template().render(run=run, logs=logs)
+    return _template().render(run=run, logs=logs, events=EVENTS)
 
 
 @cache

@@ -9,7 +9,15 @@ from typing import Any, Literal
 
 from modelyard.errors import UsageError, capped, nearest
 
-Event = Literal["push", "change", "schedule"]
+Event = Literal["push", "change", "schedule", "manual"]
+
+EVENTS: Mapping[Event, str] = {
+    "push": "a push",
+    "change": "a proposed change",
+    "schedule": "a schedule",
+    "manual": "a start by hand",
+}
+"""Event -> its name in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class Pipeline:
     file: str
     stages: tuple[str, ...]
     jobs: tuple[PipelineJob, ...]
+    leaving: frozenset[str] = frozenset()
+    """The artifacts' names of all jobs, those that were not chosen too."""
 
     def chosen(self, wanted: Sequence[str], until: str | None) -> Pipeline:
         """Only some stages' jobs.
@@ -84,11 +94,12 @@ class Pipeline:
                 )
         kept = self.jobs
         if until:
-            last = max(i for i, job in enumerate(kept) if until in (job.stage, job.name))
-            kept = kept[: last + 1]
+            named = [i for i, job in enumerate(kept) if until in (job.stage, job.name)]
+            kept = kept[: named[-1] + 1] if named else ()
         if wanted:
             kept = tuple(job for job in kept if job.stage in wanted or job.name in wanted)
-        return Pipeline(self.file, self.stages, kept)
+        leaving = frozenset(artifact.name for job in self.jobs for artifact in job.artifacts)
+        return Pipeline(self.file, self.stages, kept, leaving)
 
 
 def seconds(value: Any, default: float = 3600.0) -> float:

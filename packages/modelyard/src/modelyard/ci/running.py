@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,18 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
-from modelyard.ci import clones, github, gitlab, junit, page
-from modelyard.ci.pipeline import Event, Pipeline, PipelineJob, Setting, Step
-from modelyard.ci.runs import LATEST, JobRun, Run, State, folder
+from modelyard.ci import clones, github, gitlab, kept
+from modelyard.ci.pipeline import EVENTS, Event, Pipeline, PipelineJob, Setting, Step
+from modelyard.ci.runs import JobRun, Run, State, folder
 from modelyard.errors import Interrupted, UsageError, capped
 from modelyard.project import Project
-from modelyard.records import write_bytes, write_json
 from modelyard.registry.lock import hold
 from modelyard.tools import git
 
@@ -38,6 +40,9 @@ HIDDEN = ("MODELYARD_", "MLFLOW_", "GIT_", "GITHUB_", "CI_", "GITLAB_", "DVC_", 
 KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "DVC_NO_ANALYTICS")
 
 TIMED_OUT = 124
+
+ERROR = re.compile(r"✗ |FAILED |(?:[Ee]rror|ERROR|fatal): ")
+"""How a line begins that tells an error. What follows it is a hint: it is not why a job failed."""
 
 
 def run(
@@ -94,7 +99,10 @@ def run(
         commit=commit,
         variables=variables or {},
     )
-    pipeline = _read(project, file, setting).chosen(stages, until)
+    whole = _read(project, file, setting)
+    pipeline = whole.chosen(stages, until)
+    if not pipeline.jobs:
+        raise _nothing(project, file, setting, whole, (*stages, *([until] if until else [])))
     with hold(project, "modelyard ci run"):
         return _Running(project, pipeline, setting, branch or None, keep, say).run()
 
@@ -119,6 +127,40 @@ def _read(project: Project, file: str | None, setting: Setting) -> Pipeline:
     return gitlab.parse(chosen, text, setting)
 
 
+def _nothing(
+    project: Project, file: str | None, setting: Setting, whole: Pipeline, asked: Sequence[str]
+) -> UsageError:
+    """A run of no job: it would be green, and show nothing."""
+    others = [event for event in get_args(Event) if _runs(project, file, setting, event, asked)]
+    what = f"No job of {', '.join(asked)}" if whole.jobs else "No job"
+    which = f" --file {file}" if file else ""
+    if others:
+        why = f"On {setting.branch} it runs for {' and '.join(EVENTS[event] for event in others)}."
+        next_step = f"modelyard ci run{which} --event {others[0]}"
+    elif setting.branch != setting.default_branch:
+        why = "Its rules leave every job out on this branch."
+        next_step = f"git switch {setting.default_branch} ; modelyard ci run{which}"
+    else:
+        why = "Its rules leave every job out."
+        next_step = "modelyard sync writes it as it should be; or: modelyard ci run --file ANOTHER"
+    return UsageError(
+        f"{what} in {whole.file} runs for {EVENTS[setting.event]} on {setting.branch}.",
+        why=why,
+        next_step=next_step,
+    )
+
+
+def _runs(
+    project: Project, file: str | None, setting: Setting, event: Event, asked: Sequence[str]
+) -> bool:
+    """Whether the event would start something of what was asked for."""
+    try:
+        found = _read(project, file, replace(setting, event=event)).jobs
+    except UsageError:
+        return True  # such as an input that a start by hand has to give: it says so itself
+    return any(not asked or {job.name, job.stage} & set(asked) for job in found)
+
+
 class _Running:
     """One run: its folder, its record as it grows."""
 
@@ -138,6 +180,7 @@ class _Running:
         self.started = time.monotonic()
         self.when = now.isoformat(timespec="seconds")
         self.place = folder(project) / self.id
+        self.leaving = pipeline.leaving
         self.jobs = {job.name: JobRun(name=job.name, stage=job.stage) for job in pipeline.jobs}
         self.scratch = Path(tempfile.mkdtemp(prefix="modelyard-ci-"))
 
@@ -146,6 +189,7 @@ class _Running:
 
         An unexpected error fails the job in which it came, ends the record, and is raised again.
         """
+        kept.end_killed(self.project)
         self.place.mkdir(parents=True, exist_ok=True)
         cancelled = False
         failed_stage: str | None = None
@@ -177,7 +221,7 @@ class _Running:
         done = self._finish(cancelled)
         if cancelled:
             raise Interrupted(
-                "The run was cancelled.",
+                "The run was cancelled; the next one starts from the first job.",
                 why=f"Its logs are in {self._shown()}.",
                 next_step="modelyard ci run",
             )
@@ -215,13 +259,13 @@ class _Running:
         self.say(f"[{job.name}] stage {job.stage}, {self.pipeline.file}")
         started = time.monotonic()
         code, reason = 1, ""
-        kept: list[str] = []
+        left: list[str] = []
         with log.open("w", encoding="utf-8", buffering=1) as file:
             try:
                 clones.make(self.project, clone, self.setting.commit, self.branch)
                 inside = clone / self._below()
                 for name in job.downloads if job.downloads is not None else self._earlier(job):
-                    for path in self._artifacts(name):
+                    for path in self._artifacts(name, job, file):
                         clones.copy(
                             path, inside / path.relative_to(self.place / "artifacts" / name)
                         )
@@ -229,7 +273,7 @@ class _Running:
                 for artifact in job.artifacts:
                     if code == 0 or artifact.always:
                         target = self.place / "artifacts" / artifact.name
-                        kept += clones.collect(inside, artifact.paths, target)
+                        left += clones.collect(inside, artifact.paths, target)
             except KeyboardInterrupt:
                 file.write("\ncancelled\n")
                 raise
@@ -241,7 +285,7 @@ class _Running:
             state=state,
             exit_code=code,
             reason=reason,
-            artifacts=tuple(dict.fromkeys(kept)),
+            artifacts=tuple(dict.fromkeys(left)),
         )
         said = "ok" if code == 0 else f"failed with exit code {code}: {reason}"
         self.say(f"[{job.name}] {said} ({self.jobs[job.name].seconds:.1f} s)")
@@ -260,15 +304,21 @@ class _Running:
         before = stages[: stages.index(job.stage)] if job.stage in stages else ()
         return [name for name, run in self.jobs.items() if run.stage in before]
 
-    def _artifacts(self, name: str) -> list[Path]:
+    def _artifacts(self, name: str, job: PipelineJob, log: object) -> list[Path]:
         place = self.place / "artifacts" / name
         if not place.is_dir() and name not in self.jobs:
-            # Only some stages were asked for: what an earlier run has left serves.
-            older = sorted(folder(self.project).glob(f"*/artifacts/{name}"))
-            older = [path for path in older if path.parent.parent.name not in (LATEST, self.id)]
+            # Only some stages were asked for: what an earlier run of this commit has left serves.
+            older = kept.artifacts(self.project, name, self.setting.commit)
             if older:
-                shutil.copytree(older[-1], place)
-                self.say(f"artifacts of {name}: from run {older[-1].parent.parent.name}")
+                shutil.copytree(older, place)
+                self._line(job, log, f"artifacts of {name}: from run {older.parent.parent.name}")
+            elif name in self.leaving:
+                self._line(
+                    job,
+                    log,
+                    f"artifacts of {name}: none, it has not succeeded here on this commit; "
+                    f"first: modelyard ci run --until {name}",
+                )
         return sorted(place.iterdir()) if place.is_dir() else []
 
     def _steps(self, job: PipelineJob, clone: Path, log: object) -> tuple[int, str]:
@@ -314,7 +364,7 @@ class _Running:
         log: object,
         deadline: float,
     ) -> tuple[int, str]:
-        """One script in a process group of its own; returns its exit code and its last line."""
+        """One script in a process group of its own; its exit code, and what it said of that."""
         script = self.scratch / f"{job.name}.sh"
         script.write_text(step.script, encoding="utf-8")
         process = subprocess.Popen(
@@ -334,13 +384,15 @@ class _Running:
 
         clock = threading.Timer(max(0.0, deadline - time.monotonic()), stop)
         clock.start()
-        last = ""
+        last, told = "", ""
         try:
             assert process.stdout is not None
             for raw in process.stdout:
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")
                 self._line(job, log, line)
                 last = line.strip() or last
+                if ERROR.match(last):
+                    told = last
             code = process.wait()
         except KeyboardInterrupt:
             _end(process)
@@ -349,7 +401,7 @@ class _Running:
             clock.cancel()
         if late.is_set():
             return TIMED_OUT, f"it ran longer than {job.timeout / 60:.0f} minutes"
-        return (128 - code if code < 0 else code), last
+        return (128 - code if code < 0 else code), told or last
 
     def _line(self, job: PipelineJob, log: object, text: str) -> None:
         log.write(text + "\n")  # type: ignore[attr-defined]
@@ -380,8 +432,7 @@ class _Running:
 
     def _write(self, state: str, code: int | None = None) -> Run:
         made = self._record(state, code)
-        write_json(self.place / "run.json", made)
-        write_bytes(self.place / "index.html", page.page(made, self.place).encode())
+        kept.write(self.place, made)
         return made
 
     def _finish(self, cancelled: bool, state: State | None = None) -> Run:
@@ -390,14 +441,8 @@ class _Running:
         if state == "failed":
             code = code or 1
         state = state or ("canceled" if cancelled else "failed" if broken else "success")
-        done = self._write(state, code)
-        cases = tuple(_case(job, self.place) for job in done.jobs)
-        junit.write(self.place / "junit.xml", [junit.Suite(f"{done.project} pipeline", cases)])
-        link = self.place.parent / LATEST
-        part = link.with_name(f".{LATEST}.{os.getpid()}.part")
-        part.unlink(missing_ok=True)
-        part.symlink_to(self.id)
-        part.replace(link)
+        done = self._record(state, code)
+        kept.end(self.place, done)
         return done
 
     def _shown(self) -> str:
@@ -418,7 +463,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _reason(step: Step, code: int, last: str, job: PipelineJob) -> str:
-    """Why a job has failed: what its exit code means, and its last line."""
+    """Why a job has failed: what its exit code means, and the last error that it told."""
     known = {
         3: "the gate refused the candidate",
         4: "the data is invalid",
@@ -428,19 +473,3 @@ def _reason(step: Step, code: int, last: str, job: PipelineJob) -> str:
     if known is None:
         return last or f"{step.name} ended with {code}"
     return ": ".join(filter(None, (known, last)))
-
-
-def _case(job: JobRun, place: Path) -> junit.Case:
-    state = {"success": "passed", "failed": "failed", "canceled": "failed"}.get(
-        job.state, "skipped"
-    )
-    text = ""
-    if job.log and (place / job.log).is_file():
-        text = (place / job.log).read_text(encoding="utf-8", errors="replace")[-4000:]
-    return junit.Case(
-        f"{job.stage}: {job.name}",
-        state,  # type: ignore[arg-type]
-        job.seconds,
-        job.reason or job.state,
-        text,
-    )

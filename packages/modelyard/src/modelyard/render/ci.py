@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -15,7 +16,8 @@ STAGES = ("lint", "test", "data", "train", "image", "deploy", "smoke")
 
 CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
 PYTHON = "actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065 # v5.6.0"
-CACHE = "actions/cache@5a3ec84eff668545956fd18022155c47e93e2684 # v4.2.3"
+RESTORE = "actions/cache/restore@5a3ec84eff668545956fd18022155c47e93e2684 # v4.2.3"
+SAVE = "actions/cache/save@5a3ec84eff668545956fd18022155c47e93e2684 # v4.2.3"
 UPLOAD = "actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2"
 DOWNLOAD = "actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093 # v4.3.0"
 AWS = "aws-actions/configure-aws-credentials@b47578312673ae6fa5b5096b330d9fbac3d116df # v4.2.1"
@@ -28,7 +30,7 @@ LOGIN = {
 
 INSTALL = "command -v modelyard >/dev/null || pip install --quiet -r requirements.lock"
 PULL = "modelyard data pull"
-CANDIDATE = ("package", "records", "plots", "metrics.json", "reports")
+CANDIDATE = ("package", "records", "plots", "metrics.json", "reports", "MODEL_CARD.md")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Job:
     `needs` are the jobs before it, `keeps` the artifacts that it leaves (under its name), `takes`
     the jobs whose artifacts it starts from. `environment` is the one that it deploys to, `approval`
     whether a person has to agree first. `changes` jobs run for a change that is proposed, `main`
-    jobs on the protected branch; both where neither is set.
+    jobs on the protected branch; both where neither is set. `caches` is the first job that
+    pulls: it leaves what DVC brought to the jobs and runs behind it.
     """
 
     name: str
@@ -55,8 +58,20 @@ class Job:
     changes: bool = False
     main: bool = False
     comments: bool = False
+    caches: bool = False
     secrets: tuple[str, ...] = ()
     minutes: int = 30
+
+    def needs_said(self, table: Sequence[Job]) -> list[str]:
+        """GitLab's `needs`: it passes the artifacts of each on, unless it is told not to."""
+        keeping = {job.name for job in table if job.keeps}
+        before = [
+            f"{{job: {name}, artifacts: false}}"
+            if name in keeping and name not in self.takes
+            else name
+            for name in self.needs
+        ]
+        return [*before, *(name for name in self.takes if name not in self.needs)]
 
 
 def jobs(settings: Settings) -> tuple[Job, ...]:
@@ -72,12 +87,13 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
             keeps=("ci/junit",),
             junit="ci/junit/test.xml",
             remote=True,
+            caches=True,
         ),
         Job("data", "data", (PULL, "modelyard data validate"), needs=("test",), remote=True),
         Job(
             "train",
             "train",
-            (PULL, "modelyard run --no-release", "modelyard report"),
+            (PULL, "modelyard run --no-release", "modelyard report", "modelyard card"),
             needs=("data",),
             keeps=CANDIDATE,
             remote=True,
@@ -108,6 +124,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 "image",
                 script,
                 needs=(last,),
+                keeps=("records/image*",),
                 takes=("train",),
                 # The image holds the champion, which may be older than what was trained here.
                 remote=True,
@@ -177,7 +194,8 @@ def texts(settings: Settings) -> dict[str, str]:
         "action": {
             "checkout": CHECKOUT,
             "python": PYTHON,
-            "cache": CACHE,
+            "restore": RESTORE,
+            "save": SAVE,
             "upload": UPLOAD,
             "download": DOWNLOAD,
             **{"login": LOGIN.get(ci.login, "")},

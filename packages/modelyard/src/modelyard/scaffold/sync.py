@@ -147,6 +147,7 @@ def _write(root: Path, change: Change) -> None:
         if change.content is None:
             path.unlink(missing_ok=True)
         else:
+            path = path.resolve()  # through a link, as an editor would
             write_bytes(path, change.content)
             if is_executable(change.path):
                 path.chmod(0o755)

@@ -1,0 +1,200 @@
+"""ci run of a part, of nothing, by hand; and what runs left that were killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pipelines import GITLAB, a_project, gitlab_of, setting, states
+
+from modelyard import project
+from modelyard.ci import github, gitlab, running
+from modelyard.ci.runs import latest
+from modelyard.errors import UsageError
+from modelyard.render import ci as rendering
+from modelyard.tools import git
+
+
+def logs(here: project.Project) -> str:
+    """All that the newest run's jobs said."""
+    run = latest(here)
+    assert run is not None
+    place = here.root / "ci/logs" / run.id
+    return "".join((place / job.log).read_text() for job in run.jobs if job.log)
+
+
+def test_a_stage_alone_takes_the_artifacts_of_this_commit(tmp_path: Path) -> None:
+    here = a_project(tmp_path / "p")
+    first = running.run(here, until="train")
+    assert states(first) == {"lint": "success", "train": "success"}
+    time.sleep(1.1)  # a run is named by its second
+    assert states(running.run(here, ["smoke"])) == {"smoke": "success"}
+    assert f"artifacts of train: from run {first.id}" in logs(here)
+
+
+@pytest.mark.parametrize("why", ["another commit", "it failed", "it never ran"])
+def test_a_stage_alone_takes_no_other_artifacts(tmp_path: Path, why: str) -> None:
+    text = GITLAB.replace("{paths: [out/*]}", "{paths: [out/*], when: always}")
+    if why == "it failed":
+        text = text.replace("echo rest > junk", "exit 9")
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": text})
+    if why != "it never ran":
+        first = running.run(here, until="train")
+        assert (here.root / "ci/logs" / first.id / "artifacts/train/out/model").is_file()
+    if why == "another commit":
+        (here.root / "new.txt").write_text("x")
+        git.add(here.root, ["."])
+        git.commit(here.root, "feat: more", ["."])
+    time.sleep(1.1)
+    assert states(running.run(here, ["smoke"])) == {"smoke": "failed"}
+    assert "artifacts of train: none" in logs(here)
+    assert "first: modelyard ci run --until train" in logs(here)
+
+
+SCHEDULED = """\
+stages: [a]
+one: {stage: a, script: [x], rules: [{if: '$CI_PIPELINE_SOURCE == "schedule"'}]}
+"""
+
+
+def test_a_run_of_no_job_is_refused(tmp_path: Path) -> None:
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": SCHEDULED})
+    for chosen in ((), ("a",)):
+        with pytest.raises(UsageError, match="runs for a push on main") as refused:
+            running.run(here, chosen)
+        assert refused.value.why == "On main it runs for a schedule."
+        assert refused.value.next_step == "modelyard ci run --event schedule"
+    with pytest.raises(UsageError, match="No job in"):
+        running.run(here, until="a")
+    assert not (here.root / "ci/logs").exists()
+
+
+def test_a_branch_on_which_nothing_runs(tmp_path: Path) -> None:
+    text = "a: {stage: test, script: [x], rules: [{if: '$CI_COMMIT_BRANCH == \"main\"'}]}\n"
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": "stages: [test]\n" + text})
+    git.switch(here.root, "feat/x", create=True)
+    with pytest.raises(UsageError, match="a proposed change on feat/x") as refused:
+        running.run(here)
+    assert refused.value.next_step == "git switch main ; modelyard ci run"
+
+
+BY_HAND = """\
+on:
+  workflow_dispatch:
+    inputs:
+      version: {default: v1}
+      reason: {required: true, description: Why}
+jobs:
+  back:
+    steps:
+      - uses: actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683
+        with: {ref: main}
+      - run: echo "$VERSION, $REASON, $GITHUB_EVENT_NAME"
+        env: {VERSION: "${{ inputs.version }}", REASON: "${{ github.event.inputs.reason }}"}
+"""
+
+
+def test_a_workflow_by_hand_gets_its_inputs(tmp_path: Path) -> None:
+    name = ".github/workflows/back.yml"
+    here = a_project(tmp_path / "p", **{name: BY_HAND})
+    with pytest.raises(UsageError, match="runs for a push") as refused:
+        running.run(here, file=name)
+    assert refused.value.next_step == f"modelyard ci run --file {name} --event manual"
+    with pytest.raises(UsageError, match="needs the input 'reason'") as refused:
+        running.run(here, file=name, event="manual")
+    assert "--variable reason=VALUE" in refused.value.next_step
+    done = running.run(here, file=name, event="manual", variables={"reason": "it drifts"})
+    assert done.state == "success"
+    assert "v1, it drifts, workflow_dispatch\n" in logs(here)
+    assert "for a start by hand on" in (here.root / "ci/logs" / done.id / "index.html").read_text()
+
+
+def test_what_a_job_would_check_out_instead_is_refused(tmp_path: Path) -> None:
+    here = setting("manual", "feat/x")
+    with pytest.raises(UsageError, match="checks out 'main', and 'feat/x' is what runs here"):
+        github.parse("f", BY_HAND.replace("required: true, ", ""), here, tmp_path)
+    tree = {"on": "push", "jobs": {"a": {"outputs": {"b": "c"}, "steps": []}}}
+    with pytest.raises(UsageError, match="a: `outputs` is not understood"):
+        github.parse("f", json.dumps(tree), setting(), tmp_path)
+
+
+def test_gitlabs_rollback_is_for_the_protected_branch() -> None:
+    sections = {"project": {"name": "churn"}, "data": {"path": "a.csv", "target": "y"}}
+    text = rendering.texts(project.settings_from(sections, "test"))[".gitlab-ci.yml"]
+    for branch, names in (("main", ["rollback"]), ("feat/x", [])):
+        by_hand = setting("manual", branch, ROLLBACK_REASON="it drifts")
+        assert [job.name for job in gitlab.parse("f", text, by_hand).jobs] == names
+
+
+def test_artifacts_that_a_need_does_not_pass_on() -> None:
+    text = """\
+a: {script: [x], artifacts: {paths: [y]}}
+b: {script: [x], needs: [{job: a, artifacts: false}]}
+c: {script: [x], needs: [{job: a, artifacts: true}, b]}
+"""
+    jobs = {job.name: (job.needs, job.downloads) for job in gitlab.parse("f", text, setting()).jobs}
+    assert jobs == {"a": (None, None), "b": (("a",), ()), "c": (("a", "b"), ("a", "b"))}
+
+
+@pytest.mark.parametrize(
+    "text", ["a: {script: [x]}\na: {script: [y]}", "{a: {script: x, script: y}}"]
+)
+def test_a_job_that_is_there_twice_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is there twice, first in line 1"):
+        gitlab.parse("f", text, setting())
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo 'Error: no champion.'; echo '  next: modelyard run'; exit 1", "Error: no champion."),
+        ("echo '✗ records: broken'; echo; echo 'edit it'; exit 1", "✗ records: broken"),
+        ("echo 'error: one'; echo 'fatal: two'; echo three; exit 1", "fatal: two"),
+        ("echo 'Errors: none'; echo the end; exit 1", "the end"),
+    ],
+)
+def test_why_a_job_failed_is_its_error_and_not_the_hint_behind_it(
+    tmp_path: Path, script: str, reason: str
+) -> None:
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": gitlab_of(train=script)})
+    assert running.run(here).jobs[0].reason == reason
+
+
+def test_the_record_of_a_run_that_was_killed_is_ended_by_the_next(tmp_path: Path) -> None:
+    text = gitlab_of(lint="test -e /nonexistent || exec sleep 60", test="true")
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": text})
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("modelyard"), "ci", "run"],
+        cwd=here.root,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("[lint] $ test"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    subprocess.run(["pkill", "-f", "modelyard-ci-.*/lint.sh"], check=False)
+    killed = latest(here)
+    assert killed is not None
+    assert killed.state == "running"
+    (here.root / ".gitlab-ci.yml").write_text(gitlab_of(lint="true"))
+    git.commit(here.root, "ci: quicker", ["."])
+    time.sleep(1.1)
+    assert running.run(here).state == "success"
+    place = here.root / "ci/logs" / killed.id
+    record = json.loads((place / "run.json").read_text())
+    assert record["state"] == "canceled"
+    assert {j["name"]: j["state"] for j in record["jobs"]} == {
+        "lint": "canceled",
+        "test": "skipped",
+    }
+    assert "✗ cancelled" in (place / "index.html").read_text()
