@@ -75,6 +75,25 @@ def test_a_run_of_no_job_is_refused(tmp_path: Path) -> None:
     assert not (here.root / "ci/logs").exists()
 
 
+def test_a_job_of_another_event_is_told_from_none(tmp_path: Path) -> None:
+    text = (
+        SCHEDULED.replace("[a]", "[a, b]")
+        + """\
+two: {stage: a, script: [x], rules: [{if: $CI_COMMIT_BRANCH}]}
+three: {stage: b, script: [x], when: never}
+"""
+    )
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": text})
+    with pytest.raises(UsageError, match=r"No job of one in .* runs for a push") as refused:
+        running.run(here, ["one"])
+    assert refused.value.next_step == "modelyard ci run --event schedule"
+    with pytest.raises(UsageError, match="No job of b in") as refused:
+        running.run(here, until="b")
+    assert refused.value.why == "No event starts one here."
+    with pytest.raises(UsageError, match="no stage or job 'thre', did you mean 'three'"):
+        running.run(here, ["thre"])
+
+
 def test_a_branch_on_which_nothing_runs(tmp_path: Path) -> None:
     text = "a: {stage: test, script: [x], rules: [{if: '$CI_COMMIT_BRANCH == \"main\"'}]}\n"
     here = a_project(tmp_path / "p", **{".gitlab-ci.yml": "stages: [test]\n" + text})

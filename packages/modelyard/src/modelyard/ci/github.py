@@ -42,7 +42,7 @@ def parse(file: str, text: str, setting: Setting, root: Path) -> Pipeline:
         raise malformed(file, "it holds no jobs")
     on = tree.get("on", tree.get(True))
     if not _starts(file, on, setting):
-        return Pipeline(file, _stages(tuple(body)), ())
+        return Pipeline(file, _stages(tuple(body)), (), known=tuple(body))
     context = _context(setting) | _inputs(file, on, setting)
     _refuse(file, tree, ("defaults",))
     jobs = [
@@ -50,7 +50,8 @@ def parse(file: str, text: str, setting: Setting, root: Path) -> Pipeline:
         for name, entry in body.items()
         if (job := _job(file, name, entry, tree, context, root)) is not None
     ]
-    return Pipeline(file, _stages(tuple(body)), _without_left_out(file, body, jobs))
+    kept = _without_left_out(file, body, jobs)
+    return Pipeline(file, _stages(tuple(body)), kept, known=tuple(body))
 
 
 def _without_left_out(

@@ -52,17 +52,21 @@ def parse(file: str, text: str, setting: Setting) -> Pipeline:
         raise malformed(file, "`include` is not understood here")
     stages = tuple(tree.get("stages", ("build", "test", "deploy")))
     variables = _variables(tree, setting)
+    known = tuple(
+        name
+        for name, body in tree.items()
+        if name not in GLOBAL and not name.startswith(".") and isinstance(body, dict)
+    )
     if not _starts(file, tree.get("workflow", {}), variables):
-        return Pipeline(file, stages, ())
+        return Pipeline(file, stages, (), known=known)
     jobs = []
-    for name, body in tree.items():
-        if name in GLOBAL or name.startswith(".") or not isinstance(body, dict):
-            continue
+    for name in known:
         job = _job(file, tree, name, _extended(file, tree, name), stages, variables)
         if job is not None:
             jobs.append(job)
     jobs.sort(key=lambda job: stages.index(job.stage))
-    return Pipeline(file, stages, tuple(_by_need(_with_needs(file, tree, jobs, stages))))
+    ordered = _by_need(_with_needs(file, tree, jobs, stages))
+    return Pipeline(file, stages, tuple(ordered), known=known)
 
 
 def _with_needs(

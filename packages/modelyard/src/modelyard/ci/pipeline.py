@@ -76,6 +76,8 @@ class Pipeline:
     jobs: tuple[PipelineJob, ...]
     leaving: frozenset[str] = frozenset()
     """The artifacts' names of all jobs, those that were not chosen too."""
+    known: tuple[str, ...] = ()
+    """Every job of the file, those that this event leaves out too."""
 
     def chosen(self, wanted: Sequence[str], until: str | None) -> Pipeline:
         """Only some stages' jobs.
@@ -83,11 +85,12 @@ class Pipeline:
         Raises:
             UsageError: there is no such stage or job.
         """
-        names = {job.name for job in self.jobs}
+        names = [job.name for job in self.jobs]
         for name in (*wanted, *([until] if until else [])):
-            if name not in self.stages and name not in names:
+            if name not in (*self.stages, *names, *self.known):
+                meant = nearest(name, (*self.stages, *self.known))
                 raise UsageError(
-                    f"{self.file} has no stage {name!r}{nearest(name, self.stages) or '.'}",
+                    f"{self.file} has no stage or job {name!r}{meant or '.'}",
                     why=f"Its stages are {capped(self.stages)}; its jobs for this event: "
                     f"{capped(names)}.",
                     next_step=f"modelyard ci run {self.stages[0] if self.stages else ''}".rstrip(),
@@ -99,7 +102,7 @@ class Pipeline:
         if wanted:
             kept = tuple(job for job in kept if job.stage in wanted or job.name in wanted)
         leaving = frozenset(artifact.name for job in self.jobs for artifact in job.artifacts)
-        return Pipeline(self.file, self.stages, kept, leaving)
+        return Pipeline(self.file, self.stages, kept, leaving, self.known)
 
 
 def seconds(value: Any, default: float = 3600.0) -> float:

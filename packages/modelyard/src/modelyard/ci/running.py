@@ -137,6 +137,8 @@ def _nothing(
     if others:
         why = f"On {setting.branch} it runs for {' and '.join(EVENTS[event] for event in others)}."
         next_step = f"modelyard ci run{which} --event {others[0]}"
+    elif asked:
+        why, next_step = "No event starts one here.", f"modelyard ci run{which}, for all of them"
     elif setting.branch != setting.default_branch:
         why = "Its rules leave every job out on this branch."
         next_step = f"git switch {setting.default_branch} ; modelyard ci run{which}"
