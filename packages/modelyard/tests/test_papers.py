@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
-from test_report import LINEAGE, asking, empty, whole
+from report_records import LINEAGE, asking, empty, whole
 
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.records import write_json

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
-from test_report import LINEAGE, outline, whole
+from report_records import LINEAGE, outline, whole
 
 from modelyard.project import Project
 from modelyard.records import (
