@@ -151,6 +151,23 @@ def test_gitlabs_rollback_is_for_the_protected_branch() -> None:
         assert [job.name for job in gitlab.parse("f", text, by_hand).jobs] == names
 
 
+def test_an_engine_of_this_machine_takes_the_place_of_the_service(tmp_path: Path) -> None:
+    text = """\
+stages: [image]
+build:
+  stage: image
+  services: [docker:27-dind]
+  variables: {DOCKER_HOST: tcp://docker:2376, WORD: own}
+  script: ['echo host=${DOCKER_HOST-none} word=$WORD']
+"""
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": text})
+    running.run(here, variables={})
+    assert "left out: the service docker:27-dind; this machine's engine serves\n" in logs(here)
+    assert f"host={os.environ.get('DOCKER_HOST', 'none')} word=own\n" in logs(here)
+    with pytest.raises(UsageError, match="build: the service 'postgres:16' is not started here"):
+        gitlab.parse("f", text.replace("[docker", "[{name: postgres:16}, docker"), setting())
+
+
 def test_artifacts_that_a_need_does_not_pass_on() -> None:
     text = """\
 a: {script: [x], artifacts: {paths: [y]}}

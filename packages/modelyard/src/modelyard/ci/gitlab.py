@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,6 +34,9 @@ BEYOND = ("trigger", "parallel", "only", "except", "inherit")
 """What a job may say on GitLab and is not understood here."""
 
 RULE_BEYOND = ("changes", "exists", "variables", "needs")
+DIND = re.compile(r"(^|/)docker:[\w.-]*dind")
+"""The service in which a runner in a container finds an engine, by DOCKER_ variables."""
+
 WHEN = ("on_success", "always", "manual", "never")
 
 
@@ -182,6 +186,13 @@ def _job(
         raise malformed(file, f"{name}: there is no stage {stage!r}")
     before = body.get("before_script", default.get("before_script", tree.get("before_script")))
     own = _texts(body.get("variables"))
+    services = _listed(body.get("services", default.get("services", tree.get("services"))))
+    engine = [name for name in map(_service, services) if DIND.search(name)]
+    if len(engine) < len(services):
+        other = next(name for name in map(_service, services) if name not in engine)
+        raise malformed(file, f"{name}: the service {other!r} is not started here")
+    if engine:
+        own = {key: value for key, value in own.items() if not key.startswith("DOCKER_")}
     commands = [*_lines(before), *_lines(body.get("script"))]
     after = _lines(body.get("after_script", default.get("after_script")))
     kept = body.get("artifacts", {})
@@ -191,6 +202,10 @@ def _job(
         name=name,
         stage=stage,
         steps=(
+            *(
+                Step(entry, note=f"left out: the service {entry}; this machine's engine serves")
+                for entry in engine
+            ),
             Step("script", _script(commands)),
             *((Step("after_script", _script(after), always=True),) if after else ()),
         ),
@@ -221,6 +236,10 @@ def _need(file: str, name: str, need: Any) -> str:
         if key not in ("job", "artifacts", "optional"):
             raise malformed(file, f"{name}: `needs:{key}` is not understood here")
     return str(need["job"])
+
+
+def _service(entry: Any) -> str:
+    return str(entry.get("name", "")) if isinstance(entry, dict) else str(entry)
 
 
 def _passes_on(need: Any) -> bool:
