@@ -94,6 +94,38 @@ three: {stage: b, script: [x], when: never}
         running.run(here, ["thre"])
 
 
+MANUAL = """\
+stages: [build, deploy]
+build: {stage: build, script: [x=1]}
+ask: {stage: deploy, script: [echo live], when: manual}
+after: {stage: deploy, script: [x=1], needs: [ask]}
+"""
+
+
+def test_a_job_that_waits_runs_where_a_person_names_it(tmp_path: Path) -> None:
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": MANUAL})
+    for asked in ((), ("deploy",)):
+        done = running.run(here, asked)
+        assert states(done) | {"build": ""} == {"build": "", "ask": "manual", "after": "skipped"}
+        assert done.jobs[-2].reason == "a person has to agree: modelyard ci run ask"
+        assert done.jobs[-1].reason == "ask was not run"
+        assert done.exit_code == 0
+        time.sleep(1.1)
+    assert states(running.run(here, ["ask", "after"])) == {"ask": "success", "after": "success"}
+
+
+def test_githubs_environments_wait_as_the_settings_say(tmp_path: Path) -> None:
+    text = """\
+on: push
+jobs:
+  a: {environment: staging, steps: [{run: x}]}
+  b: {environment: {name: production, url: "https://example.org"}, steps: [{run: x}]}
+  c: {steps: [{run: x}]}
+"""
+    jobs = github.parse("f", text, setting(), tmp_path, {"production"}).jobs
+    assert {job.name: job.manual for job in jobs} == {"a": False, "b": True, "c": False}
+
+
 def test_a_branch_on_which_nothing_runs(tmp_path: Path) -> None:
     text = "a: {stage: test, script: [x], rules: [{if: '$CI_COMMIT_BRANCH == \"main\"'}]}\n"
     here = a_project(tmp_path / "p", **{".gitlab-ci.yml": "stages: [test]\n" + text})

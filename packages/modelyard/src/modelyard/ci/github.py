@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,19 @@ STATUS = re.compile(r"\b(always|failure|cancelled)\s*\(")
 """A condition with one of these is asked even where a job that is needed was left out."""
 
 
-def parse(file: str, text: str, setting: Setting, root: Path) -> Pipeline:
-    """The jobs of a workflow for one event; `root` is where its local actions lie.
+def parse(
+    file: str,
+    text: str,
+    setting: Setting,
+    root: Path,
+    waiting: Collection[str | None] = (),
+) -> Pipeline:
+    """The jobs of a workflow for one event.
+
+    Args:
+        root: where its local actions lie.
+        waiting: the environments whose jobs a person has to approve. On GitHub that is said in the
+            repository's settings, not in the file.
 
     Raises:
         UsageError: it is no workflow, or says something that is not understood here.
@@ -48,7 +59,7 @@ def parse(file: str, text: str, setting: Setting, root: Path) -> Pipeline:
     jobs = [
         job
         for name, entry in body.items()
-        if (job := _job(file, name, entry, tree, context, root)) is not None
+        if (job := _job(file, name, entry, tree, context, root, waiting)) is not None
     ]
     kept = _without_left_out(file, body, jobs)
     return Pipeline(file, _stages(tuple(body)), kept, known=tuple(body))
@@ -167,6 +178,7 @@ def _job(
     tree: Mapping[Any, Any],
     context: Mapping[str, str],
     root: Path,
+    waiting: Collection[str | None],
 ) -> PipelineJob | None:
     _refuse(file, body, BEYOND, f"{name}: ")
     if "if" in body and not holds(_bare(body["if"]), context.get):
@@ -210,6 +222,7 @@ def _job(
         needs=tuple([needs] if isinstance(needs, str) else needs),
         artifacts=tuple(artifacts),
         downloads=tuple(downloads),
+        manual=_environment(body.get("environment")) in waiting,
         allow_failure=bool(body.get("continue-on-error", False)),
         timeout=float(body.get("timeout-minutes", 360)) * 60,
     )
@@ -250,6 +263,12 @@ def _steps(
         return
     name = action.partition("@")[0]
     yield Step(name, note=f"left out: {name} sets up the service's machine, this one is set up")
+
+
+def _environment(entry: Any) -> str | None:
+    """A job's environment, by its name alone or as a mapping."""
+    name = entry.get("name") if isinstance(entry, dict) else entry
+    return None if name is None else str(name)
 
 
 def _bare(condition: Any) -> str:

@@ -26,6 +26,8 @@ from modelyard.ci.runs import JobRun, Run, State, folder
 from modelyard.errors import Interrupted, UsageError, capped
 from modelyard.project import Project
 from modelyard.registry.lock import hold
+from modelyard.render import ci as rendering
+from modelyard.ship.deploy import door
 from modelyard.tools import git
 
 FILES = {"gitlab": ".gitlab-ci.yml", "github": ".github/workflows/pipeline.yml"}
@@ -60,7 +62,8 @@ def run(
     """Run the pipeline's jobs here, as the service would, and return how it went.
 
     Args:
-        stages: only these stages' (or jobs'); all where it is empty.
+        stages: only these stages' (or jobs'); all where it is empty. A job that waits for a
+            person runs where it is named itself: that is the person's word.
         file: the pipeline file, relative to the project; the first of FILES that there is.
         until: the last stage.
         event: what the pipeline runs for; a push on the protected branch, a proposed change
@@ -104,7 +107,7 @@ def run(
     if not pipeline.jobs:
         raise _nothing(project, file, setting, whole, (*stages, *([until] if until else [])))
     with hold(project, "modelyard ci run"):
-        return _Running(project, pipeline, setting, branch or None, keep, say).run()
+        return _Running(project, pipeline, setting, branch or None, keep, say, stages).run()
 
 
 def _read(project: Project, file: str | None, setting: Setting) -> Pipeline:
@@ -123,7 +126,8 @@ def _read(project: Project, file: str | None, setting: Setting) -> Pipeline:
         )
     text = path.read_text(encoding="utf-8")
     if "workflows" in path.parts:
-        return github.parse(chosen, text, setting, project.root)
+        waiting = {job.environment for job in rendering.jobs(project.settings) if job.approval}
+        return github.parse(chosen, text, setting, project.root, waiting)
     return gitlab.parse(chosen, text, setting)
 
 
@@ -174,6 +178,7 @@ class _Running:
         branch: str | None,
         keep: bool,
         say: Callable[[str], None],
+        asked: Sequence[str],
     ) -> None:
         self.project, self.pipeline, self.setting = project, pipeline, setting
         self.branch, self.keep, self.say = branch, keep, say
@@ -182,7 +187,7 @@ class _Running:
         self.started = time.monotonic()
         self.when = now.isoformat(timespec="seconds")
         self.place = folder(project) / self.id
-        self.leaving = pipeline.leaving
+        self.leaving, self.asked = pipeline.leaving, asked
         self.jobs = {job.name: JobRun(name=job.name, stage=job.stage) for job in pipeline.jobs}
         self.scratch = Path(tempfile.mkdtemp(prefix="modelyard-ci-"))
 
@@ -199,9 +204,9 @@ class _Running:
             for number, job in enumerate(self.pipeline.jobs, start=1):
                 self._write("running")
                 reason = self._skips(job, failed_stage)
-                if reason or job.manual:
+                if reason or (job.manual and job.name not in self.asked):
                     state = "skipped" if reason else "manual"
-                    why = reason or "it waits for a person's approval"
+                    why = reason or f"a person has to agree: modelyard ci run {job.name}"
                     self._note(job.name, state=state, reason=why)
                     self.say(f"[{job.name}] {state}: {why}")
                     continue
@@ -244,10 +249,10 @@ class _Running:
             return f"stage {failed_stage} failed" if failed_stage else ""
         for name in job.needs:
             need = self.jobs.get(name)
-            if need is not None and need.state != "success" and not need.allow_failure:
-                return f"{name} did not succeed"
             if need is not None and need.state in ("manual", "skipped"):
                 return f"{name} was not run"
+            if need is not None and need.state != "success" and not need.allow_failure:
+                return f"{name} did not succeed"
         return ""
 
     def _broken(self, name: str) -> bool:
@@ -355,6 +360,7 @@ class _Running:
             (scratch / name).touch()
             files[name] = str(scratch / name)
         here = {"CI_PROJECT_DIR": str(clone), "GITHUB_WORKSPACE": str(clone), **files}
+        here[door.HOME] = str(self.project.root)
         return inherited | here | dict(self.setting.variables) | dict(job.env)
 
     def _bash(

@@ -114,7 +114,8 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
             comments=True,
         ),
     ]
-    last = "train"
+    # One artifact holds all that the jobs behind it need: of two, the service chooses the order.
+    last = source = "train"
     if ci.image:
         script = ("modelyard image build", "modelyard image verify")
         # Not `image`: to GitLab that word at the top is no job.
@@ -124,16 +125,16 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 "image",
                 script,
                 needs=(last,),
-                keeps=("records/image*",),
+                keeps=(*CANDIDATE, "image/Dockerfile", "image/requirements.lock"),
                 takes=("train",),
                 # The image holds the champion, which may be older than what was trained here.
                 remote=True,
                 docker=True,
             )
         )
-        last = "image-build"
+        last = source = "image-build"
     if not ci.environments:
-        made.append(Job("smoke", "smoke", ("modelyard smoke",), needs=(last,), takes=("train",)))
+        made.append(Job("smoke", "smoke", ("modelyard smoke",), needs=(last,), takes=(source,)))
     for place, name in enumerate(ci.environments):
         address = f"{name.upper().replace('-', '_')}_URL"
         behind = f"-{name}" if place else ""
@@ -143,7 +144,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 f"deploy{behind}",
                 (f"modelyard deploy --env {name} --yes",),
                 needs=(last,),
-                takes=("train",),
+                takes=(source,),
                 remote=True,
                 environment=name,
                 approval=name.startswith("prod")
@@ -158,7 +159,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 # What is deployed is the champion; what was trained here may not be.
                 (f'modelyard smoke --champion "{_address(settings, name, address)}"',),
                 needs=(f"deploy-{name}",),
-                takes=("train",),
+                takes=(source,),
                 remote=True,
                 main=True,
                 secrets=(address,),
