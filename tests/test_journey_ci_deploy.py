@@ -6,6 +6,7 @@ import json
 import secrets
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ pytestmark = [pytest.mark.journey, needs_engine]
 PLACES = ("staging", "production")
 
 
-@pytest.fixture
-def local(released: Any, tmp_path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
-    """A project whose two environments are on this machine, and their ports."""
-    made = released.copy(tmp_path / "churn")
+@contextmanager
+def on_this_machine(of: Any, root: Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A copy of a project whose two environments are on this machine, and their ports."""
+    made = of.copy(root)
     image = f"modelyard-test/{secrets.token_hex(3)}"
-    ports = dict(zip(PLACES, (free_port(), free_port()), strict=True))
+    ports = {name: free_port() for name in PLACES}
     made.edit("environments: []", f"environments: [{', '.join(PLACES)}]")
     with (made.root / "modelyard.yaml").open("a") as file:
         file.write(f"\nimage: {{name: {image}}}\ndeploy:\n  environments:\n")
@@ -36,10 +37,12 @@ def local(released: Any, tmp_path: Path) -> Iterator[tuple[Any, dict[str, str]]]
     made.git("add", "--all")
     made.git("branch", "--move", "--force", "main")
     made.git("commit", "--quiet", "-m", "ci: two environments")
-    yield made, ports
-    for name in PLACES:
-        remove(place(projects.load(made.root), name))
-    forget(f"{image}:1", f"{image}:latest")
+    try:
+        yield made, ports
+    finally:
+        for name in PLACES:
+            remove(place(projects.load(made.root), name))
+        forget(*(f"{image}:{tag}" for tag in ("1", "2", "latest")))
 
 
 def states(yard: Any) -> dict[str, str]:
@@ -47,27 +50,68 @@ def states(yard: Any) -> dict[str, str]:
     return {job["name"]: job["state"] for job in record["jobs"]}
 
 
-def answers(port: str) -> bool:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=10) as answer:
-        return bool(answer.status == 200)
+def versions(yard: Any, ports: dict[str, str]) -> list[str]:
+    """The release that answers at each port."""
+    rows = json.loads((yard.root / "package/golden.json").read_bytes())["rows"][:1]
+    body = json.dumps({"rows": rows}).encode()
+    found = []
+    for port in ports.values():
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/v1/predict", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found.append(json.load(answer)["model"]["version"])
+    return found
 
 
 @pytest.mark.parametrize("file", [".gitlab-ci.yml", ".github/workflows/pipeline.yml"])
-def test_from_a_commit_to_an_endpoint_that_stays(
-    local: tuple[Any, dict[str, str]], file: str
+def test_from_a_commit_to_an_endpoint_that_stays(released: Any, tmp_path: Path, file: str) -> None:
+    with on_this_machine(released, tmp_path / "churn") as (yard, ports):
+        yard.cli("ci", "run", "--file", file)
+        before = ("lint", "test", "data", "train", "image-build", "deploy-staging")
+        after = {"deploy-production": "manual", "smoke-production": "skipped"}
+        wanted = dict.fromkeys((*before, "smoke-staging"), "success") | after
+        assert states(yard) == wanted
+        # The job's clone is gone, and what it deployed is not.
+        assert versions(yard, {"staging": ports["staging"]}) == ["v1"]
+        assert "live" in yard.cli("status", "--env", "staging").stdout
+        kept = yard.root / "ci/logs/latest/artifacts"
+        bill = json.loads((kept / "image-build/records/image.cdx.json").read_text())
+        assert bill["bomFormat"] == "CycloneDX"
+        assert (kept / "train/MODEL_CARD.md").is_file()
+        named = ("deploy-production", "smoke-production")
+        assert "golden samples through" in yard.cli("ci", "run", *named, "--file", file).stdout
+        assert versions(yard, ports) == ["v1", "v1"]
+
+
+def test_a_rollback_by_hand_moves_a_branch_and_both_environments(
+    grown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    yard, ports = local
-    yard.cli("ci", "run", "--file", file)
-    before = ("lint", "test", "data", "train", "image-build", "deploy-staging", "smoke-staging")
-    after = {"deploy-production": "manual", "smoke-production": "skipped"}
-    assert states(yard) == dict.fromkeys(before, "success") | after
-    # The job's clone is gone, and what it deployed is not.
-    assert answers(ports["staging"])
-    assert "live" in yard.cli("status", "--env", "staging").stdout
-    bill = yard.root / "ci/logs/latest/artifacts/image-build/records/image.cdx.json"
-    assert json.loads(bill.read_text())["bomFormat"] == "CycloneDX"
-    assert (yard.root / "ci/logs/latest/artifacts/train/MODEL_CARD.md").is_file()
-    said = yard.cli("ci", "run", "deploy-production", "smoke-production", "--file", file).stdout
-    assert "golden samples through" in said
-    assert answers(ports["production"])
-    assert answers(ports["staging"])
+    with on_this_machine(grown, tmp_path / "churn") as (yard, ports):
+        origin = tmp_path / "origin.git"
+        yard.git("clone", "--quiet", "--bare", ".", origin)
+        # The service's address leads to a folder of this machine.
+        settings = tmp_path / "gitconfig"
+        settings.write_text(
+            f'[url "{origin}"]\n  insteadOf = https://release:key@git.example.org/ada/churn.git\n'
+            "[user]\n  name = Ada\n  email = ada@example.org\n"
+        )
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+        told = {
+            "ROLLBACK_REASON": "it drifts",
+            "RELEASE_TOKEN": "key",
+            "CI_SERVER_FQDN": "git.example.org",
+            "CI_PROJECT_PATH": "ada/churn",
+            "CI_JOB_ID": "7",
+            "GITLAB_USER_LOGIN": "grace",
+        }
+        pairs = [word for pair in told.items() for word in ("--variable", "=".join(pair))]
+        yard.cli("ci", "run", "rollback", "--event", "manual", *pairs)
+        assert states(yard) == {"rollback": "success"}
+        assert versions(yard, ports) == ["v1", "v1"]
+        line = yard.git("--git-dir", origin, "show", "rollback/7:records/audit.jsonl")
+        move = json.loads(line.splitlines()[-1])
+        assert (move["action"], move["from_version"], move["to_version"]) == ("rollback", "2", "1")
+        assert (move["who"], move["why"]) == ("grace (GitLab CI)", "it drifts")
+        # Nothing moves here before a person has merged that branch.
+        assert json.loads((yard.root / "records/champion.json").read_text())["version"] == "2"

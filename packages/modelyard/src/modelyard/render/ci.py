@@ -30,6 +30,19 @@ LOGIN = {
 
 INSTALL = "command -v modelyard >/dev/null || pip install --quiet -r requirements.lock"
 PULL = "modelyard data pull"
+DOCKER = (
+    "command -v docker >/dev/null || "
+    "{ apt-get update -qq && apt-get install -y -qq docker.io >/dev/null; }"
+)
+ENGINE = """\
+  services: [docker:27-dind]
+  variables:
+    DOCKER_HOST: tcp://docker:2376
+    DOCKER_TLS_CERTDIR: /certs
+    DOCKER_TLS_VERIFY: "1"
+    DOCKER_CERT_PATH: /certs/client"""
+"""An engine for a job of GitLab, whose runner is a container itself."""
+
 CANDIDATE = ("package", "records", "plots", "metrics.json", "reports", "MODEL_CARD.md")
 
 
@@ -203,6 +216,8 @@ def texts(settings: Settings) -> dict[str, str]:
         },
         "install": INSTALL,
         "pull": PULL,
+        "docker": DOCKER,
+        "engine": ENGINE,
         "candidate": CANDIDATE,
     }
     wanted = list(SHARED)
