@@ -111,19 +111,24 @@ def test_a_rollback_goes_to_what_was_the_champion_before(
         rollback(here)
 
 
+HUB = {"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "ada"}
+
+
 @pytest.mark.parametrize(
     ("variables", "who"),
     [
         ({}, "Grace <grace@example.org>"),
-        ({"GITHUB_ACTOR": "ada", "GITHUB_TRIGGERING_ACTOR": "bob"}, "bob (GitHub Actions)"),
-        ({"GITHUB_ACTOR": "ada"}, "ada (GitHub Actions)"),
-        ({"GITLAB_USER_LOGIN": "ada"}, "ada (GitLab CI)"),
+        (HUB | {"GITHUB_TRIGGERING_ACTOR": "bob"}, "bob (GitHub Actions)"),
+        (HUB, "ada (GitHub Actions)"),
+        ({"GITLAB_CI": "true", "GITLAB_USER_LOGIN": "ada"}, "ada (GitLab CI)"),
+        # A variable that is left over from somewhere else makes no job of a service.
+        ({"GITHUB_ACTOR": "ada", "GITLAB_USER_LOGIN": "ada"}, "Grace <grace@example.org>"),
     ],
 )
 def test_an_audit_line_names_the_person_whom_a_job_runs_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], who: str
 ) -> None:
-    for name in ("GITHUB_ACTOR", "GITHUB_TRIGGERING_ACTOR", "GITLAB_USER_LOGIN"):
+    for name in ("GITHUB_ACTIONS", "GITLAB_CI", "GITHUB_ACTOR", "GITHUB_TRIGGERING_ACTOR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -278,9 +278,12 @@ def test_both_services_run_the_same_commands() -> None:
     hub = yaml.safe_load(texts[".github/workflows/pipeline.yml"])["jobs"]
     lab = yaml.safe_load(texts[".gitlab-ci.yml"])
     for job in ci.jobs(FULL):
-        theirs = [step["run"] for step in hub[job.name]["steps"] if "run" in step]
+        steps = [step for step in hub[job.name]["steps"] if "run" in step]
+        theirs = [step["run"] for step in steps if step.get("if") != "always()"]
         ours = [line for line in lab[job.name]["script"] if "docker" not in line]
         assert theirs == ours == list(job.script)
+        theirs = [step["run"] for step in steps if step.get("if") == "always()"]
+        assert theirs == lab[job.name].get("after_script", []) == list(job.after)
         assert lab[job.name]["stage"] == job.stage
 
 
@@ -499,5 +502,8 @@ def test_what_dvc_brought_is_cached_once_it_is_all_there() -> None:
     # lint pulls nothing: what it would save stays in the way of the data for good.
     assert (name, before) == ("test", "modelyard data pull")
     assert step["uses"].startswith("actions/cache/save@")
-    assert step["with"]["key"] == restored["with"]["key"]
+    # Of the folder .dvc, `**/*.dvc` would take all that is below: the key as it was, not made anew.
+    assert step["with"]["key"] == "${{ steps.setup.outputs.key }}"
+    assert action["outputs"]["key"]["value"] == "${{ steps.dvc.outputs.cache-primary-key }}"
+    assert "'!.dvc/**'" in restored["with"]["key"]
     assert step["with"]["path"] == restored["with"]["path"]

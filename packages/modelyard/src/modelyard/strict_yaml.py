@@ -9,15 +9,15 @@ import yaml
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader. Keys are compared as they are written, before `<<` brings others in."""
+    """PyYAML's safe loader. Keys are compared before `<<` brings others in."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
-        lines: dict[tuple[str, str], int] = {}
+        lines: dict[Any, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                 continue
-            name = (key.tag, key.value)
+            name = self.construct_object(key)  # 1 and 0x1 are one key
             if name in lines:
                 raise yaml.constructor.ConstructorError(
                     None,

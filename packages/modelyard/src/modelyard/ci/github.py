@@ -11,8 +11,16 @@ import yaml
 
 from modelyard import strict_yaml
 from modelyard.ci.conditions import filled, holds
-from modelyard.ci.pipeline import Artifact, Pipeline, PipelineJob, Setting, Step, malformed
-from modelyard.errors import UsageError
+from modelyard.ci.pipeline import (
+    Artifact,
+    Pipeline,
+    PipelineJob,
+    Setting,
+    Step,
+    malformed,
+    text_names,
+)
+from modelyard.errors import UsageError, capped
 
 EVENTS = {
     "push": "push",
@@ -48,9 +56,12 @@ def parse(
         UsageError: it is no workflow, or says something that is not understood here.
     """
     tree = _yaml(file, text)
+    if "on" in tree and True in tree:
+        raise malformed(file, "`on` is there twice")  # YAML 1.1 reads a bare one as true
     body = tree.get("jobs")
     if not isinstance(body, dict):
         raise malformed(file, "it holds no jobs")
+    text_names(file, body)
     on = tree.get("on", tree.get(True))
     if not _starts(file, on, setting):
         return Pipeline(file, _stages(tuple(body)), (), known=tuple(body))
@@ -111,7 +122,7 @@ def _stage(name: str) -> str:
     return name.partition("-")[0]
 
 
-def _context(setting: Setting) -> dict[str, str]:
+def _context(setting: Setting) -> dict[str, str | bool]:
     ref = f"refs/heads/{setting.branch}"
     variables = dict(setting.variables)
     return {
@@ -152,23 +163,44 @@ def _starts(file: str, on: Any, setting: Setting) -> bool:
     return (setting.default_branch if event == "pull_request" else setting.branch) in branches
 
 
-def _inputs(file: str, on: Any, setting: Setting) -> dict[str, str]:
-    """What a start by hand is given: the variable of an input's name, else its default."""
+def _inputs(file: str, on: Any, setting: Setting) -> dict[str, str | bool]:
+    """What a start by hand is given: the variable of an input's name, else its default.
+
+    Raises:
+        MissingInput: one that is required is not given.
+        UsageError: one is not of its type.
+    """
     if setting.event != "manual" or not isinstance(on, dict):
         return {}
-    made = {}
+    made: dict[str, str | bool] = {}
     for name, entry in ((on.get("workflow_dispatch") or {}).get("inputs") or {}).items():
         rules = entry or {}
         value = setting.variables.get(name, rules.get("default"))
         if rules.get("required") and value in (None, ""):
-            raise UsageError(
+            raise MissingInput(
                 f"{file} needs the input {name!r}.",
                 why=str(rules.get("description") or "It says that it is required."),
                 next_step=f"modelyard ci run --file {file} --event manual --variable {name}=VALUE",
             )
-        text = str(value).lower() if isinstance(value, bool) else str(value or "")
-        made[f"inputs.{name}"] = made[f"github.event.inputs.{name}"] = text
+        text = (
+            str(value).lower() if isinstance(value, bool) else str("" if value is None else value)
+        )
+        kind = rules.get("type", "string")
+        allowed = {"boolean": ["true", "false", ""], "choice": rules.get("options")}.get(kind)
+        if allowed and text not in map(str, allowed):
+            raise UsageError(
+                f"{file}: {name} cannot be {text!r}.",
+                why=f"It is one of {capped(option for option in allowed if option)}.",
+                next_step=f"modelyard ci run --file {file} --event manual --variable {name}=VALUE",
+            )
+        made[f"github.event.inputs.{name}"] = text
+        # There a boolean is one; as a text, false would count as true.
+        made[f"inputs.{name}"] = text == "true" if kind == "boolean" else text
     return made
+
+
+class MissingInput(UsageError):
+    """A workflow is started by hand without an input that it requires."""
 
 
 def _job(
@@ -176,7 +208,7 @@ def _job(
     name: str,
     body: Mapping[str, Any],
     tree: Mapping[Any, Any],
-    context: Mapping[str, str],
+    context: Mapping[str, str | bool],
     root: Path,
     waiting: Collection[str | None],
 ) -> PipelineJob | None:
@@ -188,11 +220,11 @@ def _job(
         "CI": "true",
         "GITHUB_ACTIONS": "true",
         "GITHUB_JOB": name,
-        "GITHUB_EVENT_NAME": context["github.event_name"],
-        "GITHUB_REF": context["github.ref"],
-        "GITHUB_REF_NAME": context["github.ref_name"],
-        "GITHUB_SHA": context["github.sha"],
-        "GITHUB_BASE_REF": context["github.base_ref"],
+        "GITHUB_EVENT_NAME": str(context["github.event_name"]),
+        "GITHUB_REF": str(context["github.ref"]),
+        "GITHUB_REF_NAME": str(context["github.ref_name"]),
+        "GITHUB_SHA": str(context["github.sha"]),
+        "GITHUB_BASE_REF": str(context["github.base_ref"]),
         **_filled(tree.get("env"), context),
         **_filled(body.get("env"), context),
     }
@@ -201,7 +233,7 @@ def _job(
     downloads: list[str] = []
     for step in body.get("steps", ()):
         action = str(step.get("uses", "")).partition("@")[0]
-        given = step.get("with", {})
+        given = step.get("with") or {}
         if action == "actions/upload-artifact":
             artifacts.append(
                 Artifact(
@@ -229,7 +261,7 @@ def _job(
 
 
 def _steps(
-    file: str, step: Mapping[str, Any], context: Mapping[str, str], root: Path
+    file: str, step: Mapping[str, Any], context: Mapping[str, str | bool], root: Path
 ) -> Iterator[Step]:
     condition = _bare(step.get("if", "success()"))
     always = "always()" in condition
@@ -256,7 +288,9 @@ def _steps(
         return
     if action.partition("@")[0] == "actions/checkout":
         # Each job starts in a clean clone of what is checked out here.
-        ref = filled(str(step.get("with", {}).get("ref") or ""), context.get)
+        given = step.get("with") or {}
+        _refuse(file, given, ("repository", "path"), "a job's checkout: ")
+        ref = filled(str(given.get("ref") or ""), context.get)
         here = ("", context["github.ref_name"], context["github.ref"], context["github.sha"])
         if ref not in here:
             raise malformed(file, f"a job checks out {ref!r}, and {here[1]!r} is what runs here")
@@ -278,5 +312,5 @@ def _bare(condition: Any) -> str:
     return text
 
 
-def _filled(mapping: Any, context: Mapping[str, str]) -> dict[str, str]:
+def _filled(mapping: Any, context: Mapping[str, str | bool]) -> dict[str, str]:
     return {str(k): filled(str(v), context.get) for k, v in (mapping or {}).items()}

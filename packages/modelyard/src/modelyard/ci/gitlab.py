@@ -12,7 +12,16 @@ import yaml
 
 from modelyard import strict_yaml
 from modelyard.ci.conditions import holds
-from modelyard.ci.pipeline import Artifact, Pipeline, PipelineJob, Setting, Step, malformed, seconds
+from modelyard.ci.pipeline import (
+    Artifact,
+    Pipeline,
+    PipelineJob,
+    Setting,
+    Step,
+    malformed,
+    seconds,
+    text_names,
+)
 
 GLOBAL = {
     "stages",
@@ -30,7 +39,7 @@ GLOBAL = {
 """Keys at the top that are no jobs."""
 
 SOURCES = {"push": "push", "change": "merge_request_event", "schedule": "schedule", "manual": "web"}
-BEYOND = ("trigger", "parallel", "only", "except", "inherit")
+BEYOND = ("trigger", "parallel", "only", "except", "inherit", "dependencies")
 """What a job may say on GitLab and is not understood here."""
 
 RULE_BEYOND = ("changes", "exists", "variables", "needs")
@@ -52,6 +61,7 @@ def parse(file: str, text: str, setting: Setting) -> Pipeline:
         raise malformed(file, f"it is no YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
         raise malformed(file, "it holds no jobs")
+    text_names(file, tree)
     if "include" in tree:
         raise malformed(file, "`include` is not understood here")
     stages = tuple(tree.get("stages", ("build", "test", "deploy")))
@@ -95,7 +105,10 @@ def _with_needs(
             elif need in stage_of:
                 continue
             raise malformed(file, f"{job.name} needs {need}, {why}: GitLab makes no such pipeline")
-        made.append(replace(job, needs=None if job.needs is None else tuple(needs)))
+        if job.needs is not None:
+            passed = tuple(name for name in job.downloads or () if name in needs)
+            job = replace(job, needs=tuple(needs), downloads=passed)
+        made.append(job)
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from modelyard.ci.runs import LATEST, JobRun, Run, folder
 from modelyard.errors import ModelyardError
 from modelyard.project import Project
 from modelyard.records import read_json, write_bytes, write_json
+from modelyard.ship.deploy import door
 
 KILLED = "the run was killed"
 
@@ -36,16 +38,17 @@ def end(place: Path, run: Run) -> None:
     part.replace(link)
 
 
-def artifacts(project: Project, name: str, commit: str) -> Path | None:
-    """The newest artifacts of this name that a job left which succeeded on this commit, or None.
+def artifacts(project: Project, now: Run, name: str, owner: str) -> Path | None:
+    """The newest artifacts of this name that `owner` left when it succeeded, or None.
 
-    What a failed job left, or a job of another commit, is never passed on: no service does.
+    Only those of a run of the same file, event and commit as the run that asks for them: a service
+    passes nothing on from one pipeline to another.
     """
     for place, run in _earlier(project):
-        job = next((job for job in run.jobs if job.name == name), None)
-        state = job.state if job else run.state
+        same = (run.file, run.event, run.commit) == (now.file, now.event, now.commit)
+        good = any(job.name == owner and job.state == "success" for job in run.jobs)
         found = place / "artifacts" / name
-        if run.commit == commit and state == "success" and found.is_dir():
+        if same and good and found.is_dir():
             return found
     return None
 
@@ -55,12 +58,16 @@ def end_killed(project: Project) -> None:
     for place, run in _earlier(project):
         if run.state == "running":
             jobs = tuple(_cut(job) for job in run.jobs)
-            write(place, msgspec.structs.replace(run, state="canceled", jobs=jobs))
+            end(place, msgspec.structs.replace(run, state="canceled", jobs=jobs))
 
 
 def _cut(job: JobRun) -> JobRun:
     if job.state == "running":
-        return msgspec.structs.replace(job, state="canceled", reason=KILLED)
+        number = job.process.partition(" ")[0]
+        if number and door.mark(int(number)) == job.process:
+            with suppress(OSError):
+                os.killpg(int(number), signal.SIGKILL)
+        return msgspec.structs.replace(job, state="canceled", reason=KILLED, process="")
     if job.state == "waiting":
         return msgspec.structs.replace(job, state="skipped", reason=KILLED)
     return job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -74,8 +74,8 @@ class Pipeline:
     file: str
     stages: tuple[str, ...]
     jobs: tuple[PipelineJob, ...]
-    leaving: frozenset[str] = frozenset()
-    """The artifacts' names of all jobs, those that were not chosen too."""
+    leaving: Mapping[str, PipelineJob] = field(default_factory=dict)
+    """Artifact -> the job that leaves it, of those that were not chosen too."""
     known: tuple[str, ...] = ()
     """Every job of the file, those that this event leaves out too."""
 
@@ -101,7 +101,7 @@ class Pipeline:
             kept = kept[: named[-1] + 1] if named else ()
         if wanted:
             kept = tuple(job for job in kept if job.stage in wanted or job.name in wanted)
-        leaving = frozenset(artifact.name for job in self.jobs for artifact in job.artifacts)
+        leaving = {artifact.name: job for job in self.jobs for artifact in job.artifacts}
         return Pipeline(self.file, self.stages, kept, leaving, self.known)
 
 
@@ -110,6 +110,17 @@ def seconds(value: Any, default: float = 3600.0) -> float:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     found = re.findall(r"(\d+)\s*([smhd])", str(value or ""))
     return float(sum(int(number) * units[unit] for number, unit in found)) or default
+
+
+def text_names(file: str, names: Iterable[object]) -> None:
+    """Refuse names of jobs that YAML 1.1 takes for something else, such as `no`.
+
+    Raises:
+        UsageError: one is no text.
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise malformed(file, f"a job's name is read as {name!r}, put it in quotes")
 
 
 def malformed(file: str, what: str) -> UsageError:

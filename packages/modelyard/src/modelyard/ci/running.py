@@ -12,26 +12,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 
-from modelyard.ci import clones, github, gitlab, kept
-from modelyard.ci.pipeline import EVENTS, Event, Pipeline, PipelineJob, Setting, Step
+from modelyard.ci import choosing, clones, kept
+from modelyard.ci.page import COLOURS
+from modelyard.ci.pipeline import Event, Pipeline, PipelineJob, Setting, Step
 from modelyard.ci.runs import JobRun, Run, State, folder
 from modelyard.errors import Interrupted, UsageError, capped
 from modelyard.project import Project
 from modelyard.registry.lock import hold
-from modelyard.render import ci as rendering
 from modelyard.ship.deploy import door
 from modelyard.tools import git
-
-FILES = {"gitlab": ".gitlab-ci.yml", "github": ".github/workflows/pipeline.yml"}
-"""The pipeline file of each service; the first that there is is run."""
 
 GRACE = 10.0
 """Seconds that a job has to end after it was told to."""
@@ -43,7 +38,10 @@ KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "DVC_NO
 
 TIMED_OUT = 124
 
-ERROR = re.compile(r"✗ |FAILED |(?:[Ee]rror|ERROR|fatal): ")
+ERROR = re.compile(
+    r"✗ |FAILED |\S+: line \d+: |Error response from daemon: "
+    r"|(?:[\w.]*(?:Error|Exception|Failed)|ERROR|error|fatal): "
+)
 """How a line begins that tells an error. What follows it is a hint: it is not why a job failed."""
 
 
@@ -64,7 +62,7 @@ def run(
     Args:
         stages: only these stages' (or jobs'); all where it is empty. A job that waits for a
             person runs where it is named itself: that is the person's word.
-        file: the pipeline file, relative to the project; the first of FILES that there is.
+        file: the pipeline file, relative to the project; without, see `choosing.read`.
         until: the last stage.
         event: what the pipeline runs for; a push on the protected branch, a proposed change
             elsewhere.
@@ -102,69 +100,12 @@ def run(
         commit=commit,
         variables=variables or {},
     )
-    whole = _read(project, file, setting)
+    whole = choosing.read(project, file, setting)
     pipeline = whole.chosen(stages, until)
     if not pipeline.jobs:
-        raise _nothing(project, file, setting, whole, (*stages, *([until] if until else [])))
+        raise choosing.nothing(project, file, setting, whole, stages, until)
     with hold(project, "modelyard ci run"):
         return _Running(project, pipeline, setting, branch or None, keep, say, stages).run()
-
-
-def _read(project: Project, file: str | None, setting: Setting) -> Pipeline:
-    known = [name for service in project.settings.ci.services if (name := FILES[service])]
-    known.sort(key=list(FILES.values()).index)
-    there = [name for name in known if (project.root / name).is_file()]
-    chosen = file or (there[0] if there else known[0] if known else FILES["gitlab"])
-    path = project.root / chosen
-    if not path.is_file():
-        raise UsageError(
-            f"There is no {chosen} in this project.",
-            why="The pipeline file itself is run, not a copy of what it should hold.",
-            next_step="modelyard sync, which writes it"
-            if known
-            else "ci.services=[gitlab] in modelyard.yaml, then modelyard sync",
-        )
-    text = path.read_text(encoding="utf-8")
-    if "workflows" in path.parts:
-        waiting = {job.environment for job in rendering.jobs(project.settings) if job.approval}
-        return github.parse(chosen, text, setting, project.root, waiting)
-    return gitlab.parse(chosen, text, setting)
-
-
-def _nothing(
-    project: Project, file: str | None, setting: Setting, whole: Pipeline, asked: Sequence[str]
-) -> UsageError:
-    """A run of no job: it would be green, and show nothing."""
-    others = [event for event in get_args(Event) if _runs(project, file, setting, event, asked)]
-    what = f"No job of {', '.join(asked)}" if whole.jobs else "No job"
-    which = f" --file {file}" if file else ""
-    if others:
-        why = f"On {setting.branch} it runs for {' and '.join(EVENTS[event] for event in others)}."
-        next_step = f"modelyard ci run{which} --event {others[0]}"
-    elif asked:
-        why, next_step = "No event starts one here.", f"modelyard ci run{which}, for all of them"
-    elif setting.branch != setting.default_branch:
-        why = "Its rules leave every job out on this branch."
-        next_step = f"git switch {setting.default_branch} ; modelyard ci run{which}"
-    else:
-        why = "Its rules leave every job out."
-        next_step = "modelyard sync writes it as it should be; or: modelyard ci run --file ANOTHER"
-    return UsageError(
-        f"{what} in {whole.file} runs for {EVENTS[setting.event]} on {setting.branch}.",
-        why=why,
-        next_step=next_step,
-    )
-
-
-def _runs(
-    project: Project, file: str | None, setting: Setting, event: Event, asked: Sequence[str]
-) -> bool:
-    """Whether the event would start something of what was asked for."""
-    try:
-        found = _read(project, file, replace(setting, event=event)).jobs
-    except UsageError:
-        return True  # such as an input that a start by hand has to give: it says so itself
-    return any(not asked or {job.name, job.stage} & set(asked) for job in found)
 
 
 class _Running:
@@ -183,7 +124,8 @@ class _Running:
         self.project, self.pipeline, self.setting = project, pipeline, setting
         self.branch, self.keep, self.say = branch, keep, say
         now = datetime.now(UTC)
-        self.id = f"{now:%Y%m%dT%H%M%SZ}-{setting.commit[:8]}"
+        moment = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
+        self.id = f"{moment}-{setting.commit[:8]}"
         self.started = time.monotonic()
         self.when = now.isoformat(timespec="seconds")
         self.place = folder(project) / self.id
@@ -197,7 +139,7 @@ class _Running:
         An unexpected error fails the job in which it came, ends the record, and is raised again.
         """
         kept.end_killed(self.project)
-        self.place.mkdir(parents=True, exist_ok=True)
+        self.place.mkdir(parents=True)
         cancelled = False
         failed_stage: str | None = None
         try:
@@ -293,6 +235,7 @@ class _Running:
             exit_code=code,
             reason=reason,
             artifacts=tuple(dict.fromkeys(left)),
+            process="",
         )
         said = "ok" if code == 0 else f"failed with exit code {code}: {reason}"
         self.say(f"[{job.name}] {said} ({self.jobs[job.name].seconds:.1f} s)")
@@ -309,22 +252,24 @@ class _Running:
             return list(job.needs)
         stages = self.pipeline.stages
         before = stages[: stages.index(job.stage)] if job.stage in stages else ()
-        return [name for name, run in self.jobs.items() if run.stage in before]
+        return [name for name, owner in self.leaving.items() if owner.stage in before]
 
     def _artifacts(self, name: str, job: PipelineJob, log: object) -> list[Path]:
         place = self.place / "artifacts" / name
-        if not place.is_dir() and name not in self.jobs:
+        owner = self.leaving.get(name)
+        if not place.is_dir() and owner is not None and owner.name not in self.jobs:
             # Only some stages were asked for: what an earlier run of this commit has left serves.
-            older = kept.artifacts(self.project, name, self.setting.commit)
+            older = kept.artifacts(self.project, self._record("running"), name, owner.name)
             if older:
                 shutil.copytree(older, place)
                 self._line(job, log, f"artifacts of {name}: from run {older.parent.parent.name}")
-            elif name in self.leaving:
+            else:
                 self._line(
                     job,
                     log,
-                    f"artifacts of {name}: none, it has not succeeded here on this commit; "
-                    f"first: modelyard ci run --until {name}",
+                    f"artifacts of {name}: none, {owner.name} has not succeeded here on this "
+                    f"commit; first: modelyard ci run --until {owner.name} "
+                    f"--file {self.pipeline.file}",
                 )
         return sorted(place.iterdir()) if place.is_dir() else []
 
@@ -384,6 +329,8 @@ class _Running:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self._note(job.name, process=door.mark(process.pid))
+        self._write("running")
         late = threading.Event()
 
         def stop() -> None:
@@ -398,8 +345,10 @@ class _Running:
             for raw in process.stdout:
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")
                 self._line(job, log, line)
-                last = line.strip() or last
-                if ERROR.match(last):
+                last = COLOURS.sub("", line).strip() or last
+                if last.startswith("$ "):
+                    told = ""  # of a command that was followed by another: it was no matter
+                elif ERROR.match(last):
                     told = last
             code = process.wait()
         except KeyboardInterrupt:

@@ -50,16 +50,18 @@ CANDIDATE = ("package", "records", "plots", "metrics.json", "reports", "MODEL_CA
 class Job:
     """One job of the pipeline.
 
-    `needs` are the jobs before it, `keeps` the artifacts that it leaves (under its name), `takes`
-    the jobs whose artifacts it starts from. `environment` is the one that it deploys to, `approval`
-    whether a person has to agree first. `changes` jobs run for a change that is proposed, `main`
-    jobs on the protected branch; both where neither is set. `caches` is the first job that
-    pulls: it leaves what DVC brought to the jobs and runs behind it.
+    `after` is run even where the script has failed. `needs` are the jobs before it, `keeps` the
+    artifacts that it leaves (under its name), `takes` the jobs whose artifacts it starts from.
+    `environment` is the one that it deploys to, `approval` whether a person has to agree first.
+    `changes` jobs run for a change that is proposed, `main` jobs on the protected branch; both
+    where neither is set. `caches` is the first job that pulls: it leaves what DVC brought to the
+    jobs and runs behind it.
     """
 
     name: str
     stage: str
     script: tuple[str, ...]
+    after: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
@@ -106,7 +108,9 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
         Job(
             "train",
             "train",
-            (PULL, "modelyard run --no-release", "modelyard report", "modelyard card"),
+            (PULL, "modelyard run --no-release"),
+            # Of a candidate that the gate refused, too: who looks into it needs them most.
+            after=("modelyard report", "modelyard card"),
             needs=("data",),
             keeps=CANDIDATE,
             remote=True,

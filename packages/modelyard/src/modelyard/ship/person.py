@@ -8,16 +8,17 @@ from modelyard.project import Project
 from modelyard.tools import git
 
 ACTORS = {
-    "GitHub Actions": ("GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR"),
-    "GitLab CI": ("GITLAB_USER_LOGIN",),
+    "GitHub Actions": ("GITHUB_ACTIONS", ("GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR")),
+    "GitLab CI": ("GITLAB_CI", ("GITLAB_USER_LOGIN",)),
 }
-"""Service -> the variables of its jobs that name the person. git knows nobody there."""
+"""Service -> the variable that says that a job runs there, and those that name the person. git
+knows nobody there."""
 
 
 def person(project: Project) -> str:
     """The name for an audit line: `Name <address>`, or `login (service)`."""
-    for service, names in ACTORS.items():
-        for name in names:
+    for service, (mark, names) in ACTORS.items():
+        for name in names if os.environ.get(mark) == "true" else ():
             if login := os.environ.get(name, "").strip():
                 return f"{login} ({service})"
     return git.user(project.root)
