@@ -117,14 +117,14 @@ def page(root: Path, runs: list[Run], copy: Path, deploying: list[Run]) -> str:
         parts += ["", *_run(done)]
     parts += [
         "",
-        "# Two environments",
+        "## Two environments",
         "",
-        "The same project with `ci.environments: [staging, production]`, both of them containers on",
-        "the machine that ran it. Production waits: the second run is a person's word.",
+        "The same project with `ci.environments: [staging, production]`, both of them containers",
+        "on the machine that ran it. Production waits: the second run is a person's word.",
     ]
     for done in deploying:
-        parts += ["", *_run(done)]
-    parts += ["", "# The logs", "", f"Of the run of `{runs[0].file}`, the end of each."]
+        parts += ["", *_run(done, "###")]
+    parts += ["", "## The logs", "", f"Of the run of `{runs[0].file}`, the end of each."]
     shown = [(root, runs[0], job) for job in runs[0].jobs]
     shown += [
         (copy, done, job)
@@ -135,10 +135,10 @@ def page(root: Path, runs: list[Run], copy: Path, deploying: list[Run]) -> str:
     for home, done, job in shown:
         path = home / FOLDER / done.id / job.log
         text = path.read_text("utf-8", "replace") if job.log else "It was not run."
-        parts += ["", f"## {job.stage}: {job.name}", "", "```text", _end(text), "```"]
+        parts += ["", f"### {job.stage}: {job.name}", "", "```text", _end(text), "```"]
     parts += [
         "",
-        "# Branches and merges",
+        "## Branches and merges",
         "",
         "Each change of the demonstration is a branch, merged with `--no-ff`.",
         "",
@@ -149,9 +149,9 @@ def page(root: Path, runs: list[Run], copy: Path, deploying: list[Run]) -> str:
     return "\n".join(line.rstrip() for line in "\n".join(parts).splitlines()) + "\n"
 
 
-def _run(run: Run) -> list[str]:
+def _run(run: Run, level: str = "##") -> list[str]:
     return [
-        f"## `{run.file}`: {run.state}",
+        f"{level} `{run.file}`: {run.state}",
         "",
         f"{run.started}, a {run.event} on `{run.branch}` at `{run.commit[:8]}`, "
         f"{run.seconds:.0f} s, exit code {run.exit_code}.",
