@@ -135,7 +135,7 @@ def page(root: Path, runs: list[Run], copy: Path, deploying: list[Run]) -> str:
     for home, done, job in shown:
         path = home / FOLDER / done.id / job.log
         text = path.read_text("utf-8", "replace") if job.log else "It was not run."
-        parts += ["", f"### {job.stage}: {job.name}", "", "```text", _end(text), "```"]
+        parts += ["", f"### {job.stage}: {job.name}", "", "```text", _end(text, home), "```"]
     parts += [
         "",
         "## Branches and merges",
@@ -166,10 +166,11 @@ def _run(run: Run, level: str = "##") -> list[str]:
     ]
 
 
-def _end(text: str) -> str:
+def _end(text: str, home: Path) -> str:
     plain = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", text)
     # Where the clones lay on the machine that ran it says nothing.
-    plain = re.sub(r"\S*/modelyard-ci-\w+", "<clone>", plain).replace("```", "~~~")
+    plain = re.sub(r"\S*/modelyard-ci-\w+", "<clone>", plain).replace(str(home), "<project>")
+    plain = plain.replace("```", "~~~")
     lines = plain.rstrip().splitlines()
     if len(lines) > LINES:
         lines = [f"… {len(lines) - LINES} lines more", *lines[-LINES:]]

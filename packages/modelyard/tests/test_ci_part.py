@@ -126,8 +126,8 @@ three: {stage: b, script: [x], when: never}
     with pytest.raises(UsageError, match="No job of b in") as refused:
         running.run(here, ["b"])
     assert refused.value.next_step == "modelyard ci run b --event manual --variable NAME=VALUE"
-    with pytest.raises(UsageError, match="no stage or job 'thre', did you mean 'three'"):
-        running.run(here, ["thre"])
+    with pytest.raises(UsageError, match="no stage or job 'threw', did you mean 'three'"):
+        running.run(here, ["threw"])
 
 
 MANUAL = """\
