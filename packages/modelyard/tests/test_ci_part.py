@@ -149,6 +149,39 @@ def test_a_job_that_waits_runs_where_a_person_names_it(tmp_path: Path) -> None:
         assert states(running.run(here, ["ask", "after"])) == {"ask": "success", "after": "success"}
 
 
+@pytest.mark.parametrize("first", ["false", "true"])
+@pytest.mark.parametrize("middle", ["false", "true"])
+def test_what_runs_after_a_failure_as_well(tmp_path: Path, first: str, middle: str) -> None:
+    name = ".github/workflows/x.yml"
+    hub = f"""\
+on: push
+jobs:
+  one: {{steps: [{{run: "{first}"}}]}}
+  two: {{needs: one, steps: [{{run: "{middle}"}}]}}
+  tell: {{needs: two, if: "always() && needs.two.result != 'skipped'", steps: [{{run: "true"}}]}}
+  tidy: {{needs: two, if: always(), steps: [{{run: "true"}}]}}
+  last: {{needs: [tell, two], steps: [{{run: "true"}}]}}
+"""
+    lab = f"""\
+stages: [a, b]
+one: {{stage: a, script: ["{first}"]}}
+two: {{stage: a, needs: [one], script: ["{middle}"]}}
+tell: {{stage: a, needs: [two], rules: [{{when: always}}], script: ["true"]}}
+tidy: {{stage: b, when: always, script: ["true"]}}
+last: {{stage: b, needs: [tell, two], script: ["true"]}}
+"""
+    here = a_project(tmp_path / "p", **{name: hub, ".gitlab-ci.yml": lab})
+    one = "success" if first == "true" else "failed"
+    two = "skipped" if one == "failed" else "success" if middle == "true" else "failed"
+    found = states(running.run(here, file=name))
+    told = "skipped" if two == "skipped" else "success"
+    last = "success" if two == "success" else "skipped"
+    assert found == {"one": one, "two": two, "tell": told, "tidy": "success", "last": last}
+    # GitLab's `always` asks nothing of what it needs.
+    found = states(running.run(here))
+    assert found == {"one": one, "two": two, "tell": "success", "tidy": "success", "last": last}
+
+
 def test_githubs_environments_wait_as_the_settings_say(tmp_path: Path) -> None:
     text = """\
 on: push

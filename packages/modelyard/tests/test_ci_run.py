@@ -350,6 +350,8 @@ def a_step(**more: object) -> dict[str, object]:
         (a_job() | {"on": {"push": {"paths": ["x"]}}}, r"`on\.push\.paths` is not understood"),
         (a_job() | {"on": {"push": {"branches": ["m*"]}}}, r"the pattern 'm\*' in `on\.push`"),
         (a_job(needs="b"), "a needs b, and there is no such job"),
+        (a_job(**{"if": "needs.b.result == 'success'"}), "only `needs.JOB.result != '…'` is"),
+        (a_job(**{"if": "needs.b.outputs.c != 'd'"}), "only `needs.JOB.result != '…'` is"),
     ],
 )
 def test_a_workflow_that_cannot_be_run_here_is_refused(

@@ -20,6 +20,7 @@ from modelyard.ci.pipeline import (
     malformed,
     text_names,
 )
+from modelyard.ci.runs import State
 from modelyard.errors import UsageError, capped
 
 EVENTS = {
@@ -33,6 +34,12 @@ BEYOND = ("strategy", "uses", "container", "services", "defaults", "outputs")
 
 STEP_BEYOND = ("working-directory", "shell", "continue-on-error")
 """What a step of a script may say, or an action of this repository's."""
+
+KNOWN_LATER = re.compile(r"needs\.(?![\w-]+\.result != ')")
+"""What a condition asks of the jobs before, other than `!=`, which is looked at when they ended."""
+
+GITHUBS = {"failed": "failure", "manual": "skipped"}
+"""State -> its name on GitHub, where that is another."""
 
 STATUS = re.compile(r"\b(always|failure|cancelled)\s*\(")
 """A condition with one of these is asked even where a job that is needed was left out."""
@@ -213,6 +220,8 @@ def _job(
     waiting: Collection[str | None],
 ) -> PipelineJob | None:
     _refuse(file, body, BEYOND, f"{name}: ")
+    if KNOWN_LATER.search(str(body.get("if", ""))):
+        raise malformed(file, f"{name}: only `needs.JOB.result != '…'` is understood here")
     if "if" in body and not holds(_bare(body["if"]), context.get):
         return None
     needs = body.get("needs", ())
@@ -254,6 +263,7 @@ def _job(
         needs=tuple([needs] if isinstance(needs, str) else needs),
         artifacts=tuple(artifacts),
         downloads=tuple(downloads),
+        after=_after(str(body.get("if", ""))),
         manual=_environment(body.get("environment")) in waiting,
         allow_failure=bool(body.get("continue-on-error", False)),
         timeout=float(body.get("timeout-minutes", 360)) * 60,
@@ -297,6 +307,15 @@ def _steps(
         return
     name = action.partition("@")[0]
     yield Step(name, note=f"left out: {name} sets up the service's machine, this one is set up")
+
+
+def _after(condition: str) -> tuple[State, ...]:
+    """After which states of what it needs a job runs."""
+    if "always()" not in condition:
+        return ("success",)
+    states: tuple[State, ...] = ("success", "failed", "skipped", "manual")
+    left_out = set(re.findall(r"needs\.[\w-]+\.result != '(\w+)'", condition))
+    return tuple(state for state in states if GITHUBS.get(state, state) not in left_out)
 
 
 def _environment(entry: Any) -> str | None:

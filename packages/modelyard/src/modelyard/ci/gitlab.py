@@ -237,6 +237,7 @@ def _job(
         if kept
         else (),
         manual=when == "manual",
+        after=("success", "failed", "skipped", "manual") if when == "always" else ("success",),
         allow_failure=bool(rule.get("allow_failure", body.get("allow_failure", False))),
         timeout=seconds(body.get("timeout", default.get("timeout"))),
     )

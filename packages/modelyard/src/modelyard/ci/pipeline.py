@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from modelyard.ci.runs import State
 from modelyard.errors import UsageError, capped, nearest
 
 Event = Literal["push", "change", "schedule", "manual"]
@@ -53,7 +54,10 @@ class Artifact:
 
 @dataclass(frozen=True)
 class PipelineJob:
-    """One job. `needs` None: all of the stages before. `downloads` None: of all that it needs."""
+    """One job. `needs` None: all of the stages before. `downloads` None: of all that it needs.
+
+    `after` are the states of what it needs after which it runs: success alone, unless it says more.
+    """
 
     name: str
     stage: str
@@ -63,6 +67,7 @@ class PipelineJob:
     artifacts: tuple[Artifact, ...] = ()
     downloads: tuple[str, ...] | None = None
     manual: bool = False
+    after: tuple[State, ...] = ("success",)
     allow_failure: bool = False
     timeout: float = 3600.0
 

@@ -188,12 +188,15 @@ class _Running:
     def _skips(self, job: PipelineJob, failed_stage: str | None) -> str:
         """Why a job is not run: something that it needs has not succeeded."""
         if job.needs is None:
-            return f"stage {failed_stage} failed" if failed_stage else ""
+            stop = failed_stage and "failed" not in job.after
+            return f"stage {failed_stage} failed" if stop else ""
         for name in job.needs:
             need = self.jobs.get(name)
-            if need is not None and need.state in ("manual", "skipped"):
+            if need is None or need.state in job.after:
+                continue
+            if need.state in ("manual", "skipped"):
                 return f"{name} was not run"
-            if need is not None and need.state != "success" and not need.allow_failure:
+            if not need.allow_failure:
                 return f"{name} did not succeed"
         return ""
 
