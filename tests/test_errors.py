@@ -193,6 +193,8 @@ def test_a_mistyped_override_does_not_spoil_the_next_command(
     ("text", "words"),
     [
         (b"project: {name: [", "is not valid YAML"),
+        (b"project: {name: a}\ndata: {path: a.csv, path: b.csv}", "'path' is there twice"),
+        (b"project: {name: a}\nproject: {name: b}", "'project' is there twice, first in line 1"),
         (b"project: {name: caf\xe9}", "is not valid YAML"),
         (b"- a\n- list\n", "must hold sections"),
         (b"", "must hold sections"),

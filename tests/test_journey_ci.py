@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,14 @@ def test_a_refusing_gate_ends_the_pipeline_with_3(project: Any) -> None:
     assert "the gate refused the candidate" in said
     page = (project.root / "ci/logs/latest/index.html").read_text()
     assert "exit code 3" in page
-    assert (project.root / "ci/logs/latest/artifacts/train/records/gate.json").is_file()
+    kept = project.root / "ci/logs/latest/artifacts"
+    assert (kept / "train/records/gate.json").is_file()
+    # Who looks at the change sees by how much: that is when it matters most.
+    project.cli("ci", "run", "train", "report", "--event", "change", code=3)
+    text = (kept / "report/reports/ci.md").read_text()
+    assert re.search(r"- ✗ roc\\_auc 0\.\d+ is below", text)
+    assert (kept / "train/reports/index.html").is_file()
+    assert (kept / "train/MODEL_CARD.md").is_file()
 
 
 def test_the_report_says_what_a_branch_changes(project_of_two: Any) -> None:

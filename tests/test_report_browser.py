@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report import LINEAGE, whole
+from report_records import LINEAGE, whole
 
 from modelyard.report import html
 from modelyard.tools import browser, screen

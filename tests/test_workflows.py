@@ -146,7 +146,7 @@ def test_a_project_without_an_image_is_said(tmp_path: Path) -> None:
 
 STAGES = ("lint", "test", "data", "train")
 STUBS = {
-    "noop": (ci.PYTHON, ci.CACHE),
+    "noop": (ci.PYTHON, ci.RESTORE, ci.SAVE),
     "upload": (ci.UPLOAD,),
     "download": (ci.DOWNLOAD,),
 }
@@ -181,10 +181,14 @@ def stubs(folder: Path) -> list[str]:
                 ],
             },
         }
-        (folder / name).mkdir(parents=True)
-        (folder / name / "action.yml").write_text(yaml.safe_dump(action))
         for pinned in STUBS[name]:
-            options += ["--local-repository", f"{pinned.partition(' ')[0]}={folder / name}"]
+            path, commit = pinned.partition(" ")[0].split("@")
+            # An action may lie in a folder of its repository, as the halves of `actions/cache` do.
+            owner, repository, *below = path.split("/")
+            place = folder / f"{owner}-{repository}"
+            place.joinpath(*below).mkdir(parents=True, exist_ok=True)
+            place.joinpath(*below, "action.yml").write_text(yaml.safe_dump(action))
+            options += ["--local-repository", f"{owner}/{repository}@{commit}={place}"]
     return options
 
 

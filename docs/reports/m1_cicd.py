@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from modelyard.ci.runs import FOLDER, Run, latest
 from modelyard.project import load
+from modelyard.ship.deploy.local import remove
+from modelyard.ship.deploy.place import place
 from modelyard.tools import git
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "m1-cicd.md"
+PORTS = {"staging": 18941, "production": 18942}
 LINES = 40
 """Lines of each log's end that the page shows."""
 
@@ -33,7 +38,7 @@ STAGES = {
         "The table fits the recorded schema; exit code 4 where it does not.",
     ),
     "train": (
-        "`modelyard data pull`, `modelyard run --no-release`, `modelyard report`",
+        "`modelyard data pull`, `modelyard run --no-release`, `modelyard report`, `modelyard card`",
         "What is out of date is run; the gate judges the candidate against the champion on the "
         "same rows; exit code 3 where it refuses.",
     ),
@@ -56,20 +61,45 @@ def main() -> int:
     program = Path(sys.executable).with_name("modelyard")
     if not (root / "modelyard.yaml").is_file():
         subprocess.run([program, "demo", root, "--budget", "20s"], check=True)
-    stages = sys.argv[2:] or ["lint", "test", "data", "train", "smoke"]
     runs = []
     for file in (".gitlab-ci.yml", ".github/workflows/pipeline.yml"):
-        command = [program, "ci", "run", *stages, "--committed", "--file", file]
-        subprocess.run(command, cwd=root, env=os.environ | {"NO_COLOR": "1"})
-        run = latest(load(root))
-        assert run is not None, "a run leaves a record"
-        runs.append(run)
-    PAGE.write_text(page(root, runs, stages), encoding="utf-8")
+        runs.append(run(program, root, "--file", file))
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = shutil.copytree(root, Path(scratch) / root.name, symlinks=True)
+        try:
+            deploying = deployed(program, copy)
+        finally:
+            for name in PORTS:
+                remove(place(load(copy), name))
+        PAGE.write_text(page(root, runs, copy, deploying), encoding="utf-8")
     print(PAGE)
-    return max(run.exit_code or 0 for run in runs)
+    return max(done.exit_code or 0 for done in (*runs, *deploying))
 
 
-def page(root: Path, runs: list[Run], stages: list[str]) -> str:
+def run(program: Path, root: Path, *words: str) -> Run:
+    """One `ci run`, its record."""
+    command = [program, "ci", "run", "--committed", *words]
+    subprocess.run(command, cwd=root, env=os.environ | {"NO_COLOR": "1"})
+    found = latest(load(root))
+    assert found is not None, "a run leaves a record"
+    return found
+
+
+def deployed(program: Path, root: Path) -> list[Run]:
+    """With two environments on this machine: the pipeline, and the job that waits for a person."""
+    settings = root / "modelyard.yaml"
+    text = settings.read_text(encoding="utf-8")
+    text = text.replace("environments: []", f"environments: [{', '.join(PORTS)}]")
+    text += "\ndeploy:\n  environments:\n"
+    for name, port in PORTS.items():
+        text += f"    {name}: {{target: local, port: {port}, url: 'http://127.0.0.1:{port}'}}\n"
+    settings.write_text(text, encoding="utf-8")
+    subprocess.run([program, "sync"], cwd=root, check=True)
+    subprocess.run(["git", "commit", "-qam", "ci: two environments"], cwd=root, check=True)
+    return [run(program, root), run(program, root, "deploy-production", "smoke-production")]
+
+
+def page(root: Path, runs: list[Run], copy: Path, deploying: list[Run]) -> str:
     """The whole page."""
     parts = [
         "# M1: CI/CD",
@@ -82,16 +112,30 @@ def page(root: Path, runs: list[Run], stages: list[str]) -> str:
         "| stage | what runs | why |",
         "|---|---|---|",
         *(f"| {name} | {what} | {why} |" for name, (what, why) in STAGES.items()),
-        "",
-        f"Run for this page: {', '.join(stages)}.",
     ]
-    for run in runs:
-        parts += ["", *_run(run)]
+    for done in runs:
+        parts += ["", *_run(done)]
+    parts += [
+        "",
+        "## Two environments",
+        "",
+        "The same project with `ci.environments: [staging, production]`, both of them containers",
+        "on the machine that ran it. Production waits: the second run is a person's word.",
+    ]
+    for done in deploying:
+        parts += ["", *_run(done, "###")]
     parts += ["", "## The logs", "", f"Of the run of `{runs[0].file}`, the end of each."]
-    for job in runs[0].jobs:
-        path = root / FOLDER / runs[0].id / job.log
+    shown = [(root, runs[0], job) for job in runs[0].jobs]
+    shown += [
+        (copy, done, job)
+        for done in deploying
+        for job in done.jobs
+        if job.stage.startswith(("deploy", "smoke")) and job.state == "success"
+    ]
+    for home, done, job in shown:
+        path = home / FOLDER / done.id / job.log
         text = path.read_text("utf-8", "replace") if job.log else "It was not run."
-        parts += ["", f"### {job.stage}: {job.name}", "", "```text", _end(text), "```"]
+        parts += ["", f"### {job.stage}: {job.name}", "", "```text", _end(text, home), "```"]
     parts += [
         "",
         "## Branches and merges",
@@ -105,9 +149,9 @@ def page(root: Path, runs: list[Run], stages: list[str]) -> str:
     return "\n".join(line.rstrip() for line in "\n".join(parts).splitlines()) + "\n"
 
 
-def _run(run: Run) -> list[str]:
+def _run(run: Run, level: str = "##") -> list[str]:
     return [
-        f"## `{run.file}`: {run.state}",
+        f"{level} `{run.file}`: {run.state}",
         "",
         f"{run.started}, a {run.event} on `{run.branch}` at `{run.commit[:8]}`, "
         f"{run.seconds:.0f} s, exit code {run.exit_code}.",
@@ -122,10 +166,11 @@ def _run(run: Run) -> list[str]:
     ]
 
 
-def _end(text: str) -> str:
+def _end(text: str, home: Path) -> str:
     plain = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", text)
     # Where the clones lay on the machine that ran it says nothing.
-    plain = re.sub(r"\S*/modelyard-ci-\w+", "<clone>", plain).replace("```", "~~~")
+    plain = re.sub(r"\S*/modelyard-ci-\w+", "<clone>", plain).replace(str(home), "<project>")
+    plain = plain.replace("```", "~~~")
     lines = plain.rstrip().splitlines()
     if len(lines) > LINES:
         lines = [f"… {len(lines) - LINES} lines more", *lines[-LINES:]]

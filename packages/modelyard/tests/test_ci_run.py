@@ -10,67 +10,16 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
 
 import pytest
+from pipelines import GITLAB, a_project, gitlab_of, setting, states
 
 from modelyard import project
 from modelyard.ci import clones, conditions, github, gitlab, running
-from modelyard.ci.pipeline import Setting
 from modelyard.ci.runs import latest
 from modelyard.errors import UsageError
 from modelyard.render import ci as rendering
 from modelyard.tools import dvc, git
-
-YAML = """\
-project: {name: churn}
-data: {path: data/raw/a.csv, target: y}
-"""
-GITLAB = """\
-stages: [lint, train, smoke]
-default:
-  before_script: [echo before]
-.base:
-  variables: {WORD: base}
-lint:
-  extends: .base
-  stage: lint
-  script: ["echo word=$WORD job=$CI_JOB_NAME ci=$CI", "test -z \\"$(git status --porcelain)\\""]
-train:
-  stage: train
-  needs: [lint]
-  script: [mkdir out, echo weights > out/model, echo rest > junk]
-  artifacts: {paths: [out/*]}
-smoke:
-  stage: smoke
-  needs: [train]
-  script: [cat out/model, test ! -e junk]
-"""
-
-
-def a_project(folder: Path, **files: str) -> project.Project:
-    folder.mkdir(exist_ok=True)
-    git.init(folder)
-    texts = {"modelyard.yaml": YAML, ".gitignore": "/ci/\n/.modelyard/\n", ".gitlab-ci.yml": GITLAB}
-    for name, text in (texts | files).items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    git.add(folder, ["."])
-    git.commit(folder, "feat: start", ["."])
-    return project.load(folder)
-
-
-def gitlab_of(**scripts: str) -> str:
-    """A pipeline whose stages are jobs of one command each."""
-    lines = [f"stages: [{', '.join(scripts)}]"]
-    for name, script in scripts.items():
-        lines += [f"{name}:", f"  stage: {name}", f"  script: [{json.dumps(script)}]"]
-    return "\n".join(lines) + "\n"
-
-
-def states(run: Any) -> dict[str, str]:
-    return {job.name: job.state for job in run.jobs}
 
 
 def test_jobs_run_in_order_in_clean_clones_and_pass_artifacts_on(tmp_path: Path) -> None:
@@ -170,13 +119,6 @@ def test_stages_that_there_are_not(tmp_path: Path) -> None:
         running.run(here, ["trainn"])
     with pytest.raises(UsageError, match=r"There is no \.github/workflows/pipeline\.yml"):
         running.run(here, file=".github/workflows/pipeline.yml")
-
-
-def test_a_stage_alone_takes_the_artifacts_of_the_run_before(tmp_path: Path) -> None:
-    here = a_project(tmp_path / "p")
-    assert states(running.run(here, until="train")) == {"lint": "success", "train": "success"}
-    time.sleep(1.1)  # a run is named by its second
-    assert states(running.run(here, ["smoke"])) == {"smoke": "success"}
 
 
 def test_a_cancelled_run_keeps_its_logs_and_ends_with_130(tmp_path: Path) -> None:
@@ -306,10 +248,6 @@ def test_a_workflow_of_the_other_service_runs_by_its_rules(tmp_path: Path) -> No
     assert list(states(running.run(here, file=name))) == ["lint", "train", "report"]
 
 
-def setting(event: str = "push", branch: str = "main") -> Setting:
-    return Setting(event, branch, "main", "0" * 40)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
@@ -412,6 +350,8 @@ def a_step(**more: object) -> dict[str, object]:
         (a_job() | {"on": {"push": {"paths": ["x"]}}}, r"`on\.push\.paths` is not understood"),
         (a_job() | {"on": {"push": {"branches": ["m*"]}}}, r"the pattern 'm\*' in `on\.push`"),
         (a_job(needs="b"), "a needs b, and there is no such job"),
+        (a_job(**{"if": "needs.b.result == 'success'"}), "only `needs.JOB.result != '…'` is"),
+        (a_job(**{"if": "needs.b.outputs.c != 'd'"}), "only `needs.JOB.result != '…'` is"),
     ],
 )
 def test_a_workflow_that_cannot_be_run_here_is_refused(

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
-from test_report import LINEAGE, asking, empty, whole
+from report_records import LINEAGE, asking, empty, whole
 
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.records import write_json
@@ -142,6 +142,8 @@ def test_the_summary_is_one_page_with_the_records_numbers(tmp_path: Path) -> Non
         assert "0.7823" in text
         assert "0.7502 to 0.8122" in text
         assert text.count("\f") == 1
+        assert "What it looks at" in text, "a second picture stands where there is room"
+        assert "False positive rate" in text
 
 
 def _text_of(pdf: Path) -> str:

@@ -116,6 +116,13 @@ def test_codes_keep_their_zeros(table) -> None:
     assert table("zip,n\n02134,1\n12345,2\n").frame["zip"].to_list() == ["02134", "12345"]
 
 
+@pytest.mark.parametrize("odd", ["٣٤", "１２", "३.५"])
+def test_digits_of_another_script_are_text(table, odd: str) -> None:
+    frame = table(f"a,b,c\n1,2,x\n{odd},3,y\n5,{odd},z\n").frame
+    assert frame["a"].to_list() == ["1", odd, "5"]
+    assert frame["b"].to_list() == ["2", "3", odd]
+
+
 def test_type_that_changes_late(table) -> None:
     raw = table("a,b\n" + "1,2\n" * 12_000 + "x,2.5\n")
     assert raw.frame["a"].dtype == pl.String

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from importlib.resources import as_file
 from importlib.resources import files as resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -277,9 +278,12 @@ def test_both_services_run_the_same_commands() -> None:
     hub = yaml.safe_load(texts[".github/workflows/pipeline.yml"])["jobs"]
     lab = yaml.safe_load(texts[".gitlab-ci.yml"])
     for job in ci.jobs(FULL):
-        theirs = [step["run"] for step in hub[job.name]["steps"] if "run" in step]
+        steps = [step for step in hub[job.name]["steps"] if "run" in step]
+        theirs = [step["run"] for step in steps if step.get("if") != "always()"]
         ours = [line for line in lab[job.name]["script"] if "docker" not in line]
         assert theirs == ours == list(job.script)
+        theirs = [step["run"] for step in steps if step.get("if") == "always()"]
+        assert theirs == lab[job.name].get("after_script", []) == list(job.after)
         assert lab[job.name]["stage"] == job.stage
 
 
@@ -312,7 +316,8 @@ def test_a_red_smoke_holds_back_the_environment_behind_it() -> None:
         assert f"smoke-{before}" in lab[f"deploy-{name}"]["needs"]
     # GitLab refuses a job that needs one of a later stage.
     for name, job in lab.items():
-        for need in job.get("needs", ()) if isinstance(job, dict) and name != "default" else ():
+        for said in job.get("needs", ()) if isinstance(job, dict) and name != "default" else ():
+            need = said["job"] if isinstance(said, dict) else said
             stages = [lab["stages"].index(lab[one]["stage"]) for one in (need, name)]
             assert stages == sorted(stages), name
 
@@ -398,7 +403,9 @@ def test_the_address_of_an_environment_is_the_services_or_the_settings(
 
 def test_gitlabs_drift_and_rollback_say_what_they_are_told() -> None:
     lab = yaml.safe_load(ci.texts(of_ci(incoming="in: new #1.csv"))[".gitlab-ci.yml"])
-    assert lab["nightly-drift"]["script"][-1] == "modelyard drift 'in: new #1.csv'"
+    told = "modelyard drift 'in: new #1.csv'"
+    assert lab["nightly-drift"]["script"][-2:] == [told, f"{told} --json > drift.json"]
+    assert lab["nightly-drift"]["artifacts"]["paths"] == ["drift.json"]
     # With the port, where GitLab has one of its own.
     assert "@${CI_SERVER_FQDN}/" in str(lab["rollback"]["script"])
 
@@ -461,3 +468,42 @@ def test_the_chart_has_no_bytecode() -> None:
     made = chart_files("churn")
     assert "files/golden.py" in made
     assert [path for path in made if "__pycache__" in path] == []
+
+
+def test_both_services_pass_the_same_artifacts_on_and_keep_the_same() -> None:
+    texts = ci.texts(of_ci(environments=["staging", "production"]))
+    hub, lab = workflow(texts, "pipeline")["jobs"], yaml.safe_load(texts[".gitlab-ci.yml"])
+    for name, job in hub.items():
+        steps = [(step.get("uses", "").partition("@")[0], step) for step in job["steps"]]
+        taken = [s["with"]["name"] for uses, s in steps if uses == "actions/download-artifact"]
+        needs = lab[name].get("needs", ())
+        keeping = [n for n in needs if isinstance(n, str) and "artifacts" in lab[n]]
+        assert keeping == taken, name
+        kept = [s["with"]["path"].split() for u, s in steps if u == "actions/upload-artifact"]
+        assert kept == ([lab[name]["artifacts"]["paths"]] if "artifacts" in lab[name] else []), name
+    assert "MODEL_CARD.md" in lab["train"]["artifacts"]["paths"]
+    # What the pipeline built is what it deploys.
+    assert {"records", "image/Dockerfile"} <= set(lab["image-build"]["artifacts"]["paths"])
+    assert "image-build" in lab["deploy-staging"]["needs"]
+    assert "image-build" in lab["deploy-production"]["needs"]
+
+
+def test_what_dvc_brought_is_cached_once_it_is_all_there() -> None:
+    texts = ci.texts(of_ci())
+    action = yaml.safe_load(texts[".github/actions/setup/action.yml"])
+    (restored,) = [s for s in action["runs"]["steps"] if "actions/cache" in s.get("uses", "")]
+    assert restored["uses"].startswith("actions/cache/restore@")
+    saved = {}
+    for name, job in workflow(texts, "pipeline")["jobs"].items():
+        for before, step in pairwise(job["steps"]):
+            if "actions/cache" in step.get("uses", ""):
+                saved[name] = (before.get("run"), step)
+    ((name, (before, step)),) = saved.items()
+    # lint pulls nothing: what it would save stays in the way of the data for good.
+    assert (name, before) == ("test", "modelyard data pull")
+    assert step["uses"].startswith("actions/cache/save@")
+    # Of the folder .dvc, `**/*.dvc` would take all that is below: the key as it was, not made anew.
+    assert step["with"]["key"] == "${{ steps.setup.outputs.key }}"
+    assert action["outputs"]["key"]["value"] == "${{ steps.dvc.outputs.cache-primary-key }}"
+    assert "'!.dvc/**'" in restored["with"]["key"]
+    assert step["with"]["path"] == restored["with"]["path"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
-from test_report import LINEAGE, outline, whole
+from report_records import LINEAGE, outline, whole
 
 from modelyard.project import Project
 from modelyard.records import (
@@ -63,6 +63,19 @@ def test_data_that_was_added_since_is_not_the_model_s(tmp_path: Path) -> None:
     assert header["model-index"][0]["results"][0]["dataset"]["name"] == "flights v1"
     assert "data v1" in summary._data(state, {})["foot"]
     assert "9" * 32 not in html.page(project, {"lineage": ADDED})
+
+
+def test_a_commit_that_came_since_is_not_the_run_s(tmp_path: Path) -> None:
+    line = run_line(1, "roc_auc", 0.78, package_digest=PACKAGE, commit="a" * 40)
+    project = with_runs(whole(tmp_path), line)
+    for head in ("c" * 40, "a" * 40):
+        lineage = {"modelyard.commit": head, "modelyard.branch": "feat/x"}
+        told = dict(html._lineage(gather(project, lineage)))
+        assert told["Commit"] == "a" * 40
+        if head == "a" * 40:
+            assert (told["Branch"], told.get("Commit, now")) == ("feat/x", None)
+        else:
+            assert (told["Branch, now"], told["Commit, now"]) == ("feat/x", head)
 
 
 def test_without_the_runs_the_version_is_that_of_the_tag_with_the_same_md5(tmp_path: Path) -> None:

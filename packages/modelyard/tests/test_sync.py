@@ -179,3 +179,50 @@ def test_killed_in_the_middle_it_goes_on(root: Path, monkeypatch: pytest.MonkeyP
     assert touched(root) == {}
     assert makefile.read_text().count("# mine") == 1
     assert "<<<<" not in makefile.read_text()
+
+
+@pytest.mark.parametrize("target", ["../away.yml", "../no/such.yml", ".gitlab-ci.yml", "ops"])
+def test_a_link_that_leads_elsewhere_is_refused(root: Path, target: str) -> None:
+    path = root / ".gitlab-ci.yml"
+    text = path.read_text()
+    (root.parent / "away.yml").write_text(text)
+    (root / "ops").mkdir()
+    (root / "ops/x").write_text("x")
+    path.unlink()
+    (root / ".rendered/.gitlab-ci.yml.base").unlink()
+    path.symlink_to(target)
+    configure(root, *ENVIRONMENTS)
+    save(root)
+    if target == "../away.yml":
+        (root / ".rendered/.gitlab-ci.yml.base").write_text(text)
+    with pytest.raises(UsageError, match=r"\.gitlab-ci\.yml is a link that leads to no file"):
+        run(root)
+    assert (root.parent / "away.yml").read_text() == text
+    assert not (root.parent / "no").exists()
+    assert path.is_symlink()
+
+
+def test_what_a_link_leads_to_has_to_be_committed_too(root: Path) -> None:
+    path = root / ".gitlab-ci.yml"
+    path.rename(root / "pipeline.yml")
+    path.symlink_to("pipeline.yml")
+    configure(root, *ENVIRONMENTS)
+    save(root)
+    with (root / "pipeline.yml").open("a") as file:
+        file.write("# mine\n")
+    with pytest.raises(UsageError, match="has changes that are not committed"):
+        run(root)
+    assert "# mine" in (root / "pipeline.yml").read_text()
+
+
+def test_a_file_that_is_a_link_stays_one(root: Path) -> None:
+    path, shared = root / ".gitlab-ci.yml", root / "ops/pipeline.yml"
+    shared.parent.mkdir()
+    path.rename(shared)
+    path.symlink_to("ops/pipeline.yml")
+    configure(root, *ENVIRONMENTS)
+    save(root)
+    assert run(root)[".gitlab-ci.yml"] == "updated"
+    assert path.is_symlink()
+    assert "deploy-production" in shared.read_text()
+    assert touched(root) == {}

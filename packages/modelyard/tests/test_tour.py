@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
-from test_report import whole
+from report_records import whole
 
 from modelyard.report.gather import DataTag, gather
 from modelyard.report.tour import director, film, scenes

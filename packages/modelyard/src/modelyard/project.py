@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import yaml
 
+from modelyard import strict_yaml
 from modelyard.errors import NotAProject, UsageError, capped, closest, nearest
 from modelyard.settings import Section, Settings
 
@@ -220,6 +221,9 @@ def _check_meaning(settings: Settings, source: str) -> None:
         problems.append(f"data.target {data.target!r} is also the id, time, group or excluded")
     if Path(data.path).is_absolute() or ".." in Path(data.path).parts:
         problems.append(f"data.path {data.path!r} must lie inside the project")
+    for name in dict.fromkeys(settings.ci.environments):
+        if settings.ci.environments.count(name) > 1:
+            problems.append(f"ci.environments names {name!r} twice")
     # Either list may stand alone: a pipeline before its cluster, deployments by hand.
     places = settings.deploy.environments
     for name in settings.ci.environments if places else ():
@@ -329,7 +333,7 @@ def json_schema() -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = strict_yaml.load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{path.name} is not valid YAML.", why=str(error), next_step=f"edit {path}"

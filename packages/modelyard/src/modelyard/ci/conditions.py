@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from modelyard.errors import UsageError
 
-Lookup = Callable[[str], str | None]
+Lookup = Callable[[str], str | bool | None]
 """The value of a name (`$VAR` without its `$`, or `github.ref`), None where there is none."""
 
 _TOKEN = re.compile(
@@ -28,10 +28,14 @@ def holds(text: str, lookup: Lookup) -> bool:
     Raises:
         UsageError: it uses something that is not known here.
     """
+    return bool(_value(text, lookup))
+
+
+def _value(text: str, lookup: Lookup) -> object:
     reader = _Reader(text, lookup)
     value = reader.either()
     reader.end()
-    return bool(value)
+    return value
 
 
 def filled(text: str, lookup: Lookup) -> str:
@@ -39,9 +43,11 @@ def filled(text: str, lookup: Lookup) -> str:
 
     def one(found: re.Match[str]) -> str:
         inner = found[1].strip()
-        if re.fullmatch(r"[A-Za-z_][\w.-]*", inner):
-            return lookup(inner) or ""
-        return "true" if holds(inner, lookup) else "false"
+        plain = re.fullmatch(r"[A-Za-z_][\w.-]*", inner)
+        value = lookup(inner) if plain else _value(inner, lookup)
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return "" if value is None else str(value)
 
     return re.sub(r"\$\{\{(.*?)\}\}", one, text)
 

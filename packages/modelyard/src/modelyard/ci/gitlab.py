@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,8 +10,18 @@ from typing import Any
 
 import yaml
 
+from modelyard import strict_yaml
 from modelyard.ci.conditions import holds
-from modelyard.ci.pipeline import Artifact, Pipeline, PipelineJob, Setting, Step, malformed, seconds
+from modelyard.ci.pipeline import (
+    Artifact,
+    Pipeline,
+    PipelineJob,
+    Setting,
+    Step,
+    malformed,
+    seconds,
+    text_names,
+)
 
 GLOBAL = {
     "stages",
@@ -27,11 +38,14 @@ GLOBAL = {
 }
 """Keys at the top that are no jobs."""
 
-SOURCES = {"push": "push", "change": "merge_request_event", "schedule": "schedule"}
-BEYOND = ("trigger", "parallel", "only", "except", "inherit")
+SOURCES = {"push": "push", "change": "merge_request_event", "schedule": "schedule", "manual": "web"}
+BEYOND = ("trigger", "parallel", "only", "except", "inherit", "dependencies")
 """What a job may say on GitLab and is not understood here."""
 
 RULE_BEYOND = ("changes", "exists", "variables", "needs")
+DIND = re.compile(r"(^|/)docker:[\w.-]*dind")
+"""The service in which a runner in a container finds an engine, by DOCKER_ variables."""
+
 WHEN = ("on_success", "always", "manual", "never")
 
 
@@ -42,26 +56,31 @@ def parse(file: str, text: str, setting: Setting) -> Pipeline:
         UsageError: it is no pipeline, or says something that is not understood here.
     """
     try:
-        tree = yaml.safe_load(text)
+        tree = strict_yaml.load(text)
     except yaml.YAMLError as error:
         raise malformed(file, f"it is no YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
         raise malformed(file, "it holds no jobs")
+    text_names(file, tree)
     if "include" in tree:
         raise malformed(file, "`include` is not understood here")
     stages = tuple(tree.get("stages", ("build", "test", "deploy")))
     variables = _variables(tree, setting)
+    known = tuple(
+        name
+        for name, body in tree.items()
+        if name not in GLOBAL and not name.startswith(".") and isinstance(body, dict)
+    )
     if not _starts(file, tree.get("workflow", {}), variables):
-        return Pipeline(file, stages, ())
+        return Pipeline(file, stages, (), known=known)
     jobs = []
-    for name, body in tree.items():
-        if name in GLOBAL or name.startswith(".") or not isinstance(body, dict):
-            continue
+    for name in known:
         job = _job(file, tree, name, _extended(file, tree, name), stages, variables)
         if job is not None:
             jobs.append(job)
     jobs.sort(key=lambda job: stages.index(job.stage))
-    return Pipeline(file, stages, tuple(_by_need(_with_needs(file, tree, jobs, stages))))
+    ordered = _by_need(_with_needs(file, tree, jobs, stages))
+    return Pipeline(file, stages, tuple(ordered), known=known)
 
 
 def _with_needs(
@@ -86,7 +105,10 @@ def _with_needs(
             elif need in stage_of:
                 continue
             raise malformed(file, f"{job.name} needs {need}, {why}: GitLab makes no such pipeline")
-        made.append(replace(job, needs=None if job.needs is None else tuple(needs)))
+        if job.needs is not None:
+            passed = tuple(name for name in job.downloads or () if name in needs)
+            job = replace(job, needs=tuple(needs), downloads=passed)
+        made.append(job)
     return made
 
 
@@ -177,6 +199,13 @@ def _job(
         raise malformed(file, f"{name}: there is no stage {stage!r}")
     before = body.get("before_script", default.get("before_script", tree.get("before_script")))
     own = _texts(body.get("variables"))
+    services = _listed(body.get("services", default.get("services", tree.get("services"))))
+    engine = [name for name in map(_service, services) if DIND.search(name)]
+    if len(engine) < len(services):
+        other = next(name for name in map(_service, services) if name not in engine)
+        raise malformed(file, f"{name}: the service {other!r} is not started here")
+    if engine:
+        own = {key: value for key, value in own.items() if not key.startswith("DOCKER_")}
     commands = [*_lines(before), *_lines(body.get("script"))]
     after = _lines(body.get("after_script", default.get("after_script")))
     kept = body.get("artifacts", {})
@@ -186,11 +215,18 @@ def _job(
         name=name,
         stage=stage,
         steps=(
+            *(
+                Step(entry, note=f"left out: the service {entry}; this machine's engine serves")
+                for entry in engine
+            ),
             Step("script", _script(commands)),
             *((Step("after_script", _script(after), always=True),) if after else ()),
         ),
         env={**variables, **own, "CI_JOB_NAME": name, "CI_JOB_STAGE": stage},
         needs=None if needs is None else tuple(_need(file, name, need) for need in needs),
+        downloads=None
+        if needs is None
+        else tuple(_need(file, name, need) for need in needs if _passes_on(need)),
         artifacts=(
             Artifact(
                 name,
@@ -201,6 +237,7 @@ def _job(
         if kept
         else (),
         manual=when == "manual",
+        after=("success", "failed", "skipped", "manual") if when == "always" else ("success",),
         allow_failure=bool(rule.get("allow_failure", body.get("allow_failure", False))),
         timeout=seconds(body.get("timeout", default.get("timeout"))),
     )
@@ -213,6 +250,15 @@ def _need(file: str, name: str, need: Any) -> str:
         if key not in ("job", "artifacts", "optional"):
             raise malformed(file, f"{name}: `needs:{key}` is not understood here")
     return str(need["job"])
+
+
+def _service(entry: Any) -> str:
+    return str(entry.get("name", "")) if isinstance(entry, dict) else str(entry)
+
+
+def _passes_on(need: Any) -> bool:
+    """Whether the artifacts of a job that is needed are passed on: they are, unless it says no."""
+    return not isinstance(need, dict) or need.get("artifacts") is not False
 
 
 def _listed(value: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from modelyard import line, records
+from modelyard import line, records, strict_yaml
 from modelyard.checks.finding import Finding
 from modelyard.errors import ModelyardError, capped
 from modelyard.project import Project, load
@@ -89,7 +89,7 @@ def _unreadable(kind: str, name: str, content: bytes) -> str:
         return ""  # Helm's templates become YAML when they are rendered
     try:
         if kind in ("yml", "yaml", "dvc") or name == "dvc.lock":
-            list(yaml.load_all(content, yaml.SafeLoader))
+            list(strict_yaml.load_all(content))
         elif kind == "json":
             json.loads(content)
         elif kind == "jsonl":

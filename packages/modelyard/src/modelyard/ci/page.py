@@ -8,12 +8,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from modelyard.ci.pipeline import EVENTS
 from modelyard.ci.runs import Run
 
 SHOWN = 200_000
 """Characters of a log's end that the page holds; the file beside it has all of it."""
 
-_COLOURS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
+COLOURS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
 
 
 def page(run: Run, place: Path) -> str:
@@ -22,9 +23,9 @@ def page(run: Run, place: Path) -> str:
     for job in run.jobs:
         path = place / job.log
         if job.log and path.is_file():
-            text = _COLOURS.sub("", path.read_text(encoding="utf-8", errors="replace"))
+            text = COLOURS.sub("", path.read_text(encoding="utf-8", errors="replace"))
             logs[job.name] = text[-SHOWN:]
-    return _template().render(run=run, logs=logs)
+    return _template().render(run=run, logs=logs, events=EVENTS)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,17 +18,15 @@ from pathlib import Path
 
 import msgspec
 
-from modelyard.ci import clones, github, gitlab, junit, page
+from modelyard.ci import choosing, clones, kept
+from modelyard.ci.page import COLOURS
 from modelyard.ci.pipeline import Event, Pipeline, PipelineJob, Setting, Step
-from modelyard.ci.runs import LATEST, JobRun, Run, State, folder
+from modelyard.ci.runs import JobRun, Run, State, folder
 from modelyard.errors import Interrupted, UsageError, capped
 from modelyard.project import Project
-from modelyard.records import write_bytes, write_json
 from modelyard.registry.lock import hold
+from modelyard.ship.deploy import door
 from modelyard.tools import git
-
-FILES = {"gitlab": ".gitlab-ci.yml", "github": ".github/workflows/pipeline.yml"}
-"""The pipeline file of each service; the first that there is is run."""
 
 GRACE = 10.0
 """Seconds that a job has to end after it was told to."""
@@ -38,6 +37,12 @@ HIDDEN = ("MODELYARD_", "MLFLOW_", "GIT_", "GITHUB_", "CI_", "GITLAB_", "DVC_", 
 KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "DVC_NO_ANALYTICS")
 
 TIMED_OUT = 124
+
+ERROR = re.compile(
+    r"✗ |FAILED |\S+: line \d+: |Error response from daemon: "
+    r"|(?:[\w.]*(?:Error|Exception|Failed)|ERROR|error|fatal): "
+)
+"""How a line begins that tells an error. What follows it is a hint: it is not why a job failed."""
 
 
 def run(
@@ -55,8 +60,9 @@ def run(
     """Run the pipeline's jobs here, as the service would, and return how it went.
 
     Args:
-        stages: only these stages' (or jobs'); all where it is empty.
-        file: the pipeline file, relative to the project; the first of FILES that there is.
+        stages: only these stages' (or jobs'); all where it is empty. A job that waits for a
+            person runs where it is named itself: that is the person's word.
+        file: the pipeline file, relative to the project; without, see `choosing.read`.
         until: the last stage.
         event: what the pipeline runs for; a push on the protected branch, a proposed change
             elsewhere.
@@ -94,29 +100,12 @@ def run(
         commit=commit,
         variables=variables or {},
     )
-    pipeline = _read(project, file, setting).chosen(stages, until)
+    whole = choosing.read(project, file, setting)
+    pipeline = whole.chosen(stages, until)
+    if not pipeline.jobs:
+        raise choosing.nothing(project, file, setting, whole, stages, until)
     with hold(project, "modelyard ci run"):
-        return _Running(project, pipeline, setting, branch or None, keep, say).run()
-
-
-def _read(project: Project, file: str | None, setting: Setting) -> Pipeline:
-    known = [name for service in project.settings.ci.services if (name := FILES[service])]
-    known.sort(key=list(FILES.values()).index)
-    there = [name for name in known if (project.root / name).is_file()]
-    chosen = file or (there[0] if there else known[0] if known else FILES["gitlab"])
-    path = project.root / chosen
-    if not path.is_file():
-        raise UsageError(
-            f"There is no {chosen} in this project.",
-            why="The pipeline file itself is run, not a copy of what it should hold.",
-            next_step="modelyard sync, which writes it"
-            if known
-            else "ci.services=[gitlab] in modelyard.yaml, then modelyard sync",
-        )
-    text = path.read_text(encoding="utf-8")
-    if "workflows" in path.parts:
-        return github.parse(chosen, text, setting, project.root)
-    return gitlab.parse(chosen, text, setting)
+        return _Running(project, pipeline, setting, branch or None, keep, say, stages).run()
 
 
 class _Running:
@@ -130,14 +119,17 @@ class _Running:
         branch: str | None,
         keep: bool,
         say: Callable[[str], None],
+        asked: Sequence[str],
     ) -> None:
         self.project, self.pipeline, self.setting = project, pipeline, setting
         self.branch, self.keep, self.say = branch, keep, say
         now = datetime.now(UTC)
-        self.id = f"{now:%Y%m%dT%H%M%SZ}-{setting.commit[:8]}"
+        moment = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
+        self.id = f"{moment}-{setting.commit[:8]}"
         self.started = time.monotonic()
         self.when = now.isoformat(timespec="seconds")
         self.place = folder(project) / self.id
+        self.leaving, self.asked = pipeline.leaving, asked
         self.jobs = {job.name: JobRun(name=job.name, stage=job.stage) for job in pipeline.jobs}
         self.scratch = Path(tempfile.mkdtemp(prefix="modelyard-ci-"))
 
@@ -146,16 +138,17 @@ class _Running:
 
         An unexpected error fails the job in which it came, ends the record, and is raised again.
         """
-        self.place.mkdir(parents=True, exist_ok=True)
+        kept.end_killed(self.project)
+        self.place.mkdir(parents=True)
         cancelled = False
         failed_stage: str | None = None
         try:
             for number, job in enumerate(self.pipeline.jobs, start=1):
                 self._write("running")
                 reason = self._skips(job, failed_stage)
-                if reason or job.manual:
+                if reason or (job.manual and job.name not in self.asked):
                     state = "skipped" if reason else "manual"
-                    why = reason or "it waits for a person's approval"
+                    why = reason or f"a person has to agree: modelyard ci run {job.name}"
                     self._note(job.name, state=state, reason=why)
                     self.say(f"[{job.name}] {state}: {why}")
                     continue
@@ -177,7 +170,7 @@ class _Running:
         done = self._finish(cancelled)
         if cancelled:
             raise Interrupted(
-                "The run was cancelled.",
+                "The run was cancelled; the next one starts from the first job.",
                 why=f"Its logs are in {self._shown()}.",
                 next_step="modelyard ci run",
             )
@@ -195,13 +188,16 @@ class _Running:
     def _skips(self, job: PipelineJob, failed_stage: str | None) -> str:
         """Why a job is not run: something that it needs has not succeeded."""
         if job.needs is None:
-            return f"stage {failed_stage} failed" if failed_stage else ""
+            stop = failed_stage and "failed" not in job.after
+            return f"stage {failed_stage} failed" if stop else ""
         for name in job.needs:
             need = self.jobs.get(name)
-            if need is not None and need.state != "success" and not need.allow_failure:
-                return f"{name} did not succeed"
-            if need is not None and need.state in ("manual", "skipped"):
+            if need is None or need.state in job.after:
+                continue
+            if need.state in ("manual", "skipped"):
                 return f"{name} was not run"
+            if not need.allow_failure:
+                return f"{name} did not succeed"
         return ""
 
     def _broken(self, name: str) -> bool:
@@ -215,13 +211,13 @@ class _Running:
         self.say(f"[{job.name}] stage {job.stage}, {self.pipeline.file}")
         started = time.monotonic()
         code, reason = 1, ""
-        kept: list[str] = []
+        left: list[str] = []
         with log.open("w", encoding="utf-8", buffering=1) as file:
             try:
                 clones.make(self.project, clone, self.setting.commit, self.branch)
                 inside = clone / self._below()
                 for name in job.downloads if job.downloads is not None else self._earlier(job):
-                    for path in self._artifacts(name):
+                    for path in self._artifacts(name, job, file):
                         clones.copy(
                             path, inside / path.relative_to(self.place / "artifacts" / name)
                         )
@@ -229,7 +225,7 @@ class _Running:
                 for artifact in job.artifacts:
                     if code == 0 or artifact.always:
                         target = self.place / "artifacts" / artifact.name
-                        kept += clones.collect(inside, artifact.paths, target)
+                        left += clones.collect(inside, artifact.paths, target)
             except KeyboardInterrupt:
                 file.write("\ncancelled\n")
                 raise
@@ -241,7 +237,8 @@ class _Running:
             state=state,
             exit_code=code,
             reason=reason,
-            artifacts=tuple(dict.fromkeys(kept)),
+            artifacts=tuple(dict.fromkeys(left)),
+            process="",
         )
         said = "ok" if code == 0 else f"failed with exit code {code}: {reason}"
         self.say(f"[{job.name}] {said} ({self.jobs[job.name].seconds:.1f} s)")
@@ -258,17 +255,25 @@ class _Running:
             return list(job.needs)
         stages = self.pipeline.stages
         before = stages[: stages.index(job.stage)] if job.stage in stages else ()
-        return [name for name, run in self.jobs.items() if run.stage in before]
+        return [name for name, owner in self.leaving.items() if owner.stage in before]
 
-    def _artifacts(self, name: str) -> list[Path]:
+    def _artifacts(self, name: str, job: PipelineJob, log: object) -> list[Path]:
         place = self.place / "artifacts" / name
-        if not place.is_dir() and name not in self.jobs:
-            # Only some stages were asked for: what an earlier run has left serves.
-            older = sorted(folder(self.project).glob(f"*/artifacts/{name}"))
-            older = [path for path in older if path.parent.parent.name not in (LATEST, self.id)]
+        owner = self.leaving.get(name)
+        if not place.is_dir() and owner is not None and owner.name not in self.jobs:
+            # Only some stages were asked for: what an earlier run of this commit has left serves.
+            older = kept.artifacts(self.project, self._record("running"), name, owner.name)
             if older:
-                shutil.copytree(older[-1], place)
-                self.say(f"artifacts of {name}: from run {older[-1].parent.parent.name}")
+                shutil.copytree(older, place)
+                self._line(job, log, f"artifacts of {name}: from run {older.parent.parent.name}")
+            else:
+                self._line(
+                    job,
+                    log,
+                    f"artifacts of {name}: none, {owner.name} has not succeeded here on this "
+                    f"commit; first: modelyard ci run --until {owner.name} "
+                    f"--file {self.pipeline.file}",
+                )
         return sorted(place.iterdir()) if place.is_dir() else []
 
     def _steps(self, job: PipelineJob, clone: Path, log: object) -> tuple[int, str]:
@@ -303,6 +308,7 @@ class _Running:
             (scratch / name).touch()
             files[name] = str(scratch / name)
         here = {"CI_PROJECT_DIR": str(clone), "GITHUB_WORKSPACE": str(clone), **files}
+        here[door.HOME] = str(self.project.root)
         return inherited | here | dict(self.setting.variables) | dict(job.env)
 
     def _bash(
@@ -314,7 +320,7 @@ class _Running:
         log: object,
         deadline: float,
     ) -> tuple[int, str]:
-        """One script in a process group of its own; returns its exit code and its last line."""
+        """One script in a process group of its own; its exit code, and what it said of that."""
         script = self.scratch / f"{job.name}.sh"
         script.write_text(step.script, encoding="utf-8")
         process = subprocess.Popen(
@@ -326,6 +332,8 @@ class _Running:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self._note(job.name, process=door.mark(process.pid))
+        self._write("running")
         late = threading.Event()
 
         def stop() -> None:
@@ -334,13 +342,17 @@ class _Running:
 
         clock = threading.Timer(max(0.0, deadline - time.monotonic()), stop)
         clock.start()
-        last = ""
+        last, told = "", ""
         try:
             assert process.stdout is not None
             for raw in process.stdout:
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")
                 self._line(job, log, line)
-                last = line.strip() or last
+                last = COLOURS.sub("", line).strip() or last
+                if last.startswith("$ "):
+                    told = ""  # of a command that was followed by another: it was no matter
+                elif ERROR.match(last):
+                    told = last
             code = process.wait()
         except KeyboardInterrupt:
             _end(process)
@@ -349,7 +361,7 @@ class _Running:
             clock.cancel()
         if late.is_set():
             return TIMED_OUT, f"it ran longer than {job.timeout / 60:.0f} minutes"
-        return (128 - code if code < 0 else code), last
+        return (128 - code if code < 0 else code), told or last
 
     def _line(self, job: PipelineJob, log: object, text: str) -> None:
         log.write(text + "\n")  # type: ignore[attr-defined]
@@ -380,8 +392,7 @@ class _Running:
 
     def _write(self, state: str, code: int | None = None) -> Run:
         made = self._record(state, code)
-        write_json(self.place / "run.json", made)
-        write_bytes(self.place / "index.html", page.page(made, self.place).encode())
+        kept.write(self.place, made)
         return made
 
     def _finish(self, cancelled: bool, state: State | None = None) -> Run:
@@ -390,14 +401,8 @@ class _Running:
         if state == "failed":
             code = code or 1
         state = state or ("canceled" if cancelled else "failed" if broken else "success")
-        done = self._write(state, code)
-        cases = tuple(_case(job, self.place) for job in done.jobs)
-        junit.write(self.place / "junit.xml", [junit.Suite(f"{done.project} pipeline", cases)])
-        link = self.place.parent / LATEST
-        part = link.with_name(f".{LATEST}.{os.getpid()}.part")
-        part.unlink(missing_ok=True)
-        part.symlink_to(self.id)
-        part.replace(link)
+        done = self._record(state, code)
+        kept.end(self.place, done)
         return done
 
     def _shown(self) -> str:
@@ -418,7 +423,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _reason(step: Step, code: int, last: str, job: PipelineJob) -> str:
-    """Why a job has failed: what its exit code means, and its last line."""
+    """Why a job has failed: what its exit code means, and the last error that it told."""
     known = {
         3: "the gate refused the candidate",
         4: "the data is invalid",
@@ -428,19 +433,3 @@ def _reason(step: Step, code: int, last: str, job: PipelineJob) -> str:
     if known is None:
         return last or f"{step.name} ended with {code}"
     return ": ".join(filter(None, (known, last)))
-
-
-def _case(job: JobRun, place: Path) -> junit.Case:
-    state = {"success": "passed", "failed": "failed", "canceled": "failed"}.get(
-        job.state, "skipped"
-    )
-    text = ""
-    if job.log and (place / job.log).is_file():
-        text = (place / job.log).read_text(encoding="utf-8", errors="replace")[-4000:]
-    return junit.Case(
-        f"{job.stage}: {job.name}",
-        state,  # type: ignore[arg-type]
-        job.seconds,
-        job.reason or job.state,
-        text,
-    )

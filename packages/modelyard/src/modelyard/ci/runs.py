@@ -28,6 +28,8 @@ class JobRun(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     artifacts: tuple[str, ...] = ()
     allow_failure: bool = False
+    process: str = ""
+    """While it runs: the number of its group of processes, and when that began."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

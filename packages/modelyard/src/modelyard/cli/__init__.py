@@ -140,7 +140,10 @@ def invoke(argv: list[str] | None = None) -> int:
         error.show()
         return 2 if isinstance(error, click.UsageError) else error.exit_code
     except (click.Abort, KeyboardInterrupt, Interrupted) as stop:
-        click.echo("Stopped. Run the command again: it goes on where it was.", err=True)
+        if isinstance(stop, Interrupted) and stop.what:
+            click.echo(f"Stopped. {stop}", err=True)
+        else:
+            click.echo("Stopped. Run the command again: it goes on where it was.", err=True)
         # Click makes an Abort of every KeyboardInterrupt.
         ended = isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)
         return Terminated.exit_code if ended else Interrupted.exit_code

@@ -23,8 +23,9 @@ def command() -> None:
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
 @click.option(
     "--event",
-    type=click.Choice(["push", "change", "schedule"]),
-    help="What it runs for; a push on the protected branch, a proposed change on any other.",
+    type=click.Choice(["push", "change", "schedule", "manual"]),
+    help="What it runs for; a push on the protected branch, a proposed change on any other. "
+    "A manual start takes its inputs from --variable.",
 )
 @click.option(
     "--variable",

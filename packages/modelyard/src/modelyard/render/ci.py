@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -15,7 +16,8 @@ STAGES = ("lint", "test", "data", "train", "image", "deploy", "smoke")
 
 CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
 PYTHON = "actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065 # v5.6.0"
-CACHE = "actions/cache@5a3ec84eff668545956fd18022155c47e93e2684 # v4.2.3"
+RESTORE = "actions/cache/restore@5a3ec84eff668545956fd18022155c47e93e2684 # v4.2.3"
+SAVE = "actions/cache/save@5a3ec84eff668545956fd18022155c47e93e2684 # v4.2.3"
 UPLOAD = "actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2"
 DOWNLOAD = "actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093 # v4.3.0"
 AWS = "aws-actions/configure-aws-credentials@b47578312673ae6fa5b5096b330d9fbac3d116df # v4.2.1"
@@ -28,22 +30,38 @@ LOGIN = {
 
 INSTALL = "command -v modelyard >/dev/null || pip install --quiet -r requirements.lock"
 PULL = "modelyard data pull"
-CANDIDATE = ("package", "records", "plots", "metrics.json", "reports")
+DOCKER = (
+    "command -v docker >/dev/null || "
+    "{ apt-get update -qq && apt-get install -y -qq docker.io >/dev/null; }"
+)
+ENGINE = """\
+  services: [docker:27-dind]
+  variables:
+    DOCKER_HOST: tcp://docker:2376
+    DOCKER_TLS_CERTDIR: /certs
+    DOCKER_TLS_VERIFY: "1"
+    DOCKER_CERT_PATH: /certs/client"""
+"""An engine for a job of GitLab, whose runner is a container itself."""
+
+CANDIDATE = ("package", "records", "plots", "metrics.json", "reports", "MODEL_CARD.md")
 
 
 @dataclass(frozen=True)
 class Job:
     """One job of the pipeline.
 
-    `needs` are the jobs before it, `keeps` the artifacts that it leaves (under its name), `takes`
-    the jobs whose artifacts it starts from. `environment` is the one that it deploys to, `approval`
-    whether a person has to agree first. `changes` jobs run for a change that is proposed, `main`
-    jobs on the protected branch; both where neither is set.
+    `after` is run even where the script has failed. `needs` are the jobs before it, `keeps` the
+    artifacts that it leaves (under its name), `takes` the jobs whose artifacts it starts from.
+    `environment` is the one that it deploys to, `approval` whether a person has to agree first.
+    `changes` jobs run for a change that is proposed, `main` jobs on the protected branch; both
+    where neither is set. `caches` is the first job that pulls: it leaves what DVC brought to the
+    jobs and runs behind it.
     """
 
     name: str
     stage: str
     script: tuple[str, ...]
+    after: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
@@ -55,8 +73,20 @@ class Job:
     changes: bool = False
     main: bool = False
     comments: bool = False
+    caches: bool = False
     secrets: tuple[str, ...] = ()
     minutes: int = 30
+
+    def needs_said(self, table: Sequence[Job]) -> list[str]:
+        """GitLab's `needs`: it passes the artifacts of each on, unless it is told not to."""
+        keeping = {job.name for job in table if job.keeps}
+        before = [
+            f"{{job: {name}, artifacts: false}}"
+            if name in keeping and name not in self.takes
+            else name
+            for name in self.needs
+        ]
+        return [*before, *(name for name in self.takes if name not in self.needs)]
 
 
 def jobs(settings: Settings) -> tuple[Job, ...]:
@@ -72,12 +102,15 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
             keeps=("ci/junit",),
             junit="ci/junit/test.xml",
             remote=True,
+            caches=True,
         ),
         Job("data", "data", (PULL, "modelyard data validate"), needs=("test",), remote=True),
         Job(
             "train",
             "train",
-            (PULL, "modelyard run --no-release", "modelyard report"),
+            (PULL, "modelyard run --no-release"),
+            # Of a candidate that the gate refused, too: who looks into it needs them most.
+            after=("modelyard report", "modelyard card"),
             needs=("data",),
             keeps=CANDIDATE,
             remote=True,
@@ -98,7 +131,8 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
             comments=True,
         ),
     ]
-    last = "train"
+    # One artifact holds all that the jobs behind it need: of two, the service chooses the order.
+    last = source = "train"
     if ci.image:
         script = ("modelyard image build", "modelyard image verify")
         # Not `image`: to GitLab that word at the top is no job.
@@ -108,15 +142,16 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 "image",
                 script,
                 needs=(last,),
+                keeps=(*CANDIDATE, "image/Dockerfile", "image/requirements.lock"),
                 takes=("train",),
                 # The image holds the champion, which may be older than what was trained here.
                 remote=True,
                 docker=True,
             )
         )
-        last = "image-build"
+        last = source = "image-build"
     if not ci.environments:
-        made.append(Job("smoke", "smoke", ("modelyard smoke",), needs=(last,), takes=("train",)))
+        made.append(Job("smoke", "smoke", ("modelyard smoke",), needs=(last,), takes=(source,)))
     for place, name in enumerate(ci.environments):
         address = f"{name.upper().replace('-', '_')}_URL"
         behind = f"-{name}" if place else ""
@@ -126,7 +161,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 f"deploy{behind}",
                 (f"modelyard deploy --env {name} --yes",),
                 needs=(last,),
-                takes=("train",),
+                takes=(source,),
                 remote=True,
                 environment=name,
                 approval=name.startswith("prod")
@@ -141,7 +176,7 @@ def jobs(settings: Settings) -> tuple[Job, ...]:
                 # What is deployed is the champion; what was trained here may not be.
                 (f'modelyard smoke --champion "{_address(settings, name, address)}"',),
                 needs=(f"deploy-{name}",),
-                takes=("train",),
+                takes=(source,),
                 remote=True,
                 main=True,
                 secrets=(address,),
@@ -177,13 +212,16 @@ def texts(settings: Settings) -> dict[str, str]:
         "action": {
             "checkout": CHECKOUT,
             "python": PYTHON,
-            "cache": CACHE,
+            "restore": RESTORE,
+            "save": SAVE,
             "upload": UPLOAD,
             "download": DOWNLOAD,
             **{"login": LOGIN.get(ci.login, "")},
         },
         "install": INSTALL,
         "pull": PULL,
+        "docker": DOCKER,
+        "engine": ENGINE,
         "candidate": CANDIDATE,
     }
     wanted = list(SHARED)

@@ -32,16 +32,20 @@ TOP_CLASSES = 20
 TOP_CONFUSIONS = 15
 LINEAGE_NAMES = {
     "commit": "Commit",
-    "dirty": "Uncommitted changes",
-    "branch": "Branch",
     "data_version": "Data version",
     "data_md5": "Data (md5)",
+    "head": "Commit, now",
+    "dirty": "Uncommitted changes",
+    "branch": "Branch",
     "environment_lock": "Environment lock (sha256)",
     "dvc_lock": "dvc.lock (sha256)",
     "run_id": "MLflow run",
     "version": "modelyard",
     "python": "Python",
 }
+
+NOW = ("dirty", "branch", "environment_lock", "dvc_lock", "version", "python")
+"""What the lineage has of the working tree and of the machine alone."""
 
 
 def write(
@@ -346,13 +350,18 @@ def _interval(comparison: Comparison) -> dict[str, float]:
 
 
 def _lineage(state: Gathered) -> list[tuple[str, str]]:
-    """The lineage with the data that the records were made from, whatever has been added since."""
+    """The lineage of the run that made the records, whatever has been added or committed since."""
     if not state.lineage:
         return []
     plain = {key.removeprefix("modelyard."): value for key, value in state.lineage.items()}
     plain |= {"data_version": state.data_version, "data_md5": state.data_md5}
-    known = [(title, plain[key]) for key, title in LINEAGE_NAMES.items() if plain.get(key)]
-    return known + [(key, value) for key, value in plain.items() if key not in LINEAGE_NAMES]
+    names = dict(LINEAGE_NAMES)
+    if state.run_commit != plain.get("commit"):
+        # These are the working tree's, which has gone on.
+        names |= {key: f"{names[key]}, now" for key in NOW}
+        plain |= {"commit": state.run_commit, "head": plain.get("commit", "")}
+    known = [(title, plain[key]) for key, title in names.items() if plain.get(key)]
+    return known + [(key, value) for key, value in plain.items() if key not in names]
 
 
 def _stamp(text: str) -> str:

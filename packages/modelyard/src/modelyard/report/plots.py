@@ -15,6 +15,12 @@ from modelyard.report.words import metric_title, number
 
 TOP_FEATURES = 15
 TOP_TRIALS = 12
+SMALL_FEATURES = 8
+Size = tuple[int, int]
+WIDE: Size = (520, 330)
+SMALL: Size = (340, 225)
+"""Width and height in px; the small ones are for a narrow column of paper, whose type stays."""
+
 FEW_OUTSIDE = 4
 """Up to this many marks outside a frame have their values written beside them."""
 Lines = list[dict[str, str]]
@@ -47,12 +53,18 @@ def draw(project: Project, runs: RunsRecord | None = None) -> dict[str, str]:
     for name, drawer in _FROM_CSV.items():
         lines = _read(project.plots / f"{name}.csv")
         if lines:
-            found[name] = drawer(lines)
+            found[name] = drawer(lines, WIDE)
     evaluation = read_if_there(project.record("evaluate"), EvaluateRecord)
     curve = _read(project.plots / "pr.csv")
     if evaluation is not None and evaluation.threshold is not None and curve:
         found["threshold"] = _threshold(curve, evaluation)
     return found
+
+
+def draw_small(project: Project) -> dict[str, str]:
+    """The pictures of the test rows, as `draw` names them, for a narrow column."""
+    read = {name: _read(project.plots / f"{name}.csv") for name in _FROM_CSV}
+    return {name: _FROM_CSV[name](lines, SMALL) for name, lines in read.items() if lines}
 
 
 def _read(path: Path) -> Lines:
@@ -319,9 +331,9 @@ def _ended(gate: str, version: str | None) -> str:
 # --- the test rows -------------------------------------------------------------------------------
 
 
-def _curve(name: str, x: str, y: str, labels: tuple[str, str], lines: Lines) -> str:
+def _curve(name: str, x: str, y: str, labels: tuple[str, str], lines: Lines, size: Size) -> str:
     said = f"{labels[1]} against {labels[0].lower()} on the test rows"
-    chart = Chart(name, said, (-0.01, 1.01), (-0.01, 1.03), *labels)
+    chart = Chart(name, said, (-0.01, 1.01), (-0.01, 1.03), *labels, *size)
     if name == "roc":
         chart.line([(0, 0), (1, 1)], GREY, dash="2 5", width=1.4)
     for index, (group, points) in enumerate(_grouped(lines, "class").items()):
@@ -338,12 +350,12 @@ def _curve(name: str, x: str, y: str, labels: tuple[str, str], lines: Lines) -> 
     return chart.svg()
 
 
-def _roc(lines: Lines) -> str:
-    return _curve("roc", "fpr", "tpr", ("False positive rate", "True positive rate"), lines)
+def _roc(lines: Lines, size: Size = WIDE) -> str:
+    return _curve("roc", "fpr", "tpr", ("False positive rate", "True positive rate"), lines, size)
 
 
-def _pr(lines: Lines) -> str:
-    return _curve("pr", "recall", "precision", ("Recall", "Precision"), lines)
+def _pr(lines: Lines, size: Size = WIDE) -> str:
+    return _curve("pr", "recall", "precision", ("Recall", "Precision"), lines, size)
 
 
 def _threshold(lines: Lines, evaluation: EvaluateRecord) -> str:
@@ -365,11 +377,12 @@ def _threshold(lines: Lines, evaluation: EvaluateRecord) -> str:
     return chart.svg()
 
 
-def _calibration(lines: Lines) -> str:
+def _calibration(lines: Lines, size: Size = WIDE) -> str:
     points = _pairs(lines, "predicted", "observed")
     top = min(1.0, 1.06 * max(0.05, *(value for point in points for value in point)))
     said = "Share found against probability said, in ten equal groups"
-    chart = Chart("calibration", said, (0.0, top), (0.0, top), "Probability said", "Share found")
+    labels = ("Probability said", "Share found")
+    chart = Chart("calibration", said, (0.0, top), (0.0, top), *labels, *size)
     chart.line([(0, 0), (top, top)], GREY, dash="2 5", width=1.4)
     chart.line(points, SERIES[0])
     chart.dots(
@@ -384,7 +397,7 @@ def _calibration(lines: Lines) -> str:
     return chart.svg()
 
 
-def _predictions(lines: Lines) -> str:
+def _predictions(lines: Lines, size: Size = WIDE) -> str:
     groups = _grouped(lines, "group")
     shares: dict[str, list[Pair]] = {}
     for group, some in groups.items():
@@ -399,6 +412,7 @@ def _predictions(lines: Lines) -> str:
         (0.0, 1.06 * top),
         "Prediction",
         "% of the group's rows",
+        *size,
     )
     for index, (group, points) in enumerate(shares.items()):
         chart.area(points, SERIES[index % len(SERIES)])
@@ -406,7 +420,7 @@ def _predictions(lines: Lines) -> str:
     return chart.svg()
 
 
-def _residuals(lines: Lines) -> str:
+def _residuals(lines: Lines, size: Size = WIDE) -> str:
     points = _pairs(lines, "predicted", "residual")
     chart = Chart(
         "residuals",
@@ -415,6 +429,7 @@ def _residuals(lines: Lines) -> str:
         _around([y for _, y in points]),
         "Predicted",
         "Actual − predicted",
+        *size,
     )
     chart.line([(chart.x[0], 0), (chart.x[1], 0)], GREY, dash="2 5", width=1.4)
     tips = [f"predicted {number(x)}, off by {number(y)}" for x, y in points]
@@ -422,8 +437,9 @@ def _residuals(lines: Lines) -> str:
     return chart.svg()
 
 
-def _importance(lines: Lines) -> str:
-    top = lines[:TOP_FEATURES]
+def _importance(lines: Lines, size: Size = WIDE) -> str:
+    small = size == SMALL
+    top = lines[: SMALL_FEATURES if small else TOP_FEATURES]
     values = [float(line["importance"]) for line in top]
     said = ", ".join(line["feature"] for line in lines[:3])
     chart = Chart(
@@ -432,20 +448,20 @@ def _importance(lines: Lines) -> str:
         (min(0.0, *values), 1.05 * max([*values, 1e-9])),
         (-0.6, len(top) - 0.4),
         "Loss in the metric when shuffled",
-        width=1060,
-        height=80 + 26 * max(2, len(top)),
-        y_names=[_short(line["feature"]) for line in top],
+        width=SMALL[0] if small else 1060,
+        height=(68 if small else 80) + (20 if small else 26) * max(2, len(top)),
+        y_names=[_short(line["feature"], 18 if small else 32) for line in top],
     )
     for place, (line, value) in enumerate(reversed(list(zip(top, values, strict=True)))):
         chart.bar(float(place), value, SERIES[0], tip=f"{line['feature']}: {number(value)}")
     return chart.svg()
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 32 else name[:31] + "…"
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
-_FROM_CSV: dict[str, Callable[[Lines], str]] = {
+_FROM_CSV: dict[str, Callable[[Lines, Size], str]] = {
     "roc": _roc,
     "pr": _pr,
     "calibration": _calibration,

@@ -33,6 +33,9 @@ TITLES = {
 SIZES = (11.8, 11.2, 10.6, 10.0, 9.4, 8.8, 8.2, 7.6)
 """Sizes of type in points, tried in turn until everything stands on one page."""
 
+ROOMY = 9.4
+"""From this size of type on, a second picture stands under the first where there is room for it."""
+
 FIGURES = 7
 _SPACES = re.compile(r"[ \t]*\n[ \t]*")
 
@@ -83,11 +86,13 @@ def sections(state: Gathered) -> dict[str, str]:
 def _fit(state: Gathered, said: dict[str, str]) -> bytes:
     template = TEMPLATE.read_text(encoding="utf-8")
     data, files = _data(state, said), {}
-    picture = _picture(state)
-    if picture:
-        files["plot.svg"] = picture.encode()
-    for size in SIZES:
-        pdf, pages = typst.typeset(template, data | {"size": size}, files)
+    pictures = _pictures(state)
+    for place, (_, picture) in enumerate(pictures):
+        files[f"plot-{place}.svg"] = picture.encode()
+    titles = [title for title, _ in pictures]
+    roomy = [(titles, size) for size in SIZES if size >= ROOMY and len(titles) > 1]
+    for shown, size in (*roomy, *((titles[:1], size) for size in SIZES)):
+        pdf, pages = typst.typeset(template, data | {"size": size, "plots": shown}, files)
         if pages == 1:
             return pdf
     longest = max(said, key=lambda name: len(said[name]))
@@ -98,13 +103,15 @@ def _fit(state: Gathered, said: dict[str, str]) -> bytes:
     )
 
 
-def _picture(state: Gathered) -> str:
-    """The plot that says most: what each family reached, or else the model's own."""
-    drawn = plots.draw(state.project, state.runs)
-    for name in ("roc", "residuals", "calibration", "predictions", "history"):
-        if name in drawn:
-            return plain(drawn[name], "Libertinus Serif")
-    return ""
+def _pictures(state: Gathered) -> list[tuple[str, str]]:
+    """Titles and pictures: the one that says most of the model's answers, and what it looks at."""
+    drawn = plots.draw_small(state.project)
+    held = f"On {words.count(evaluated(state).rows)} held-out rows"
+    first = [name for name in ("roc", "residuals", "calibration", "predictions") if name in drawn]
+    found = [(held, drawn[name]) for name in first[:1]]
+    if "importance" in drawn:
+        found.append(("What it looks at", drawn["importance"]))
+    return [(title, plain(picture, "Libertinus Serif")) for title, picture in found]
 
 
 def _data(state: Gathered, said: dict[str, str]) -> dict[str, Any]:
@@ -146,8 +153,6 @@ def _data(state: Gathered, said: dict[str, str]) -> dict[str, Any]:
         "families": families,
         "family_metric": words.metric_title(study.metric) if study else "",
         "sections": [[TITLES[name], _paragraphs(text)] for name, text in said.items()],
-        "plot": bool(_picture(state)),
-        "caption": f"{words.count(evaluation.rows)} held-out rows",
         "foot": " · ".join(
             text
             for text in (

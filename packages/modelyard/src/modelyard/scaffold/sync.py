@@ -79,16 +79,21 @@ def sync(project: Project, stages: Stages) -> list[Change]:
     itself.
 
     Raises:
-        UsageError: a file that would change has changes that are not committed.
+        UsageError: a file that would change has changes that are not committed, or is a link that
+            leads out of the project.
         LockHeld: another modelyard command works here.
     """
     with hold(project, "modelyard sync"):
         changes = compare(project, stages)
         unsaved = set(git.changed_files(project.root))
+        targets = {c.path: _target(project.root, c.path) for c in changes if c.state in CHANGES}
+        own = project.root.resolve()
         risky = [
             c.path
             for c in changes
-            if c.state in CHANGES and c.content != c.before and c.path in unsaved
+            if c.state in CHANGES
+            and c.content != c.before
+            and not unsaved.isdisjoint((c.path, targets[c.path].relative_to(own).as_posix()))
         ]
         if risky:
             raise UsageError(
@@ -147,6 +152,7 @@ def _write(root: Path, change: Change) -> None:
         if change.content is None:
             path.unlink(missing_ok=True)
         else:
+            path = _target(root, change.path)
             write_bytes(path, change.content)
             if is_executable(change.path):
                 path.chmod(0o755)
@@ -154,6 +160,22 @@ def _write(root: Path, change: Change) -> None:
         kept.unlink(missing_ok=True)
     else:
         write_bytes(kept, change.base)
+
+
+def _target(root: Path, path: str) -> Path:
+    """Where a file's content lies: through a link, as an editor would write it."""
+    try:
+        found = (root / path).resolve()
+        fits = found.is_relative_to(root.resolve()) and not found.is_dir()
+    except (OSError, RuntimeError):  # a link that leads to itself
+        fits = False
+    if not fits:
+        raise UsageError(
+            f"{path} is a link that leads to no file of this project.",
+            why="What git does not keep here is not rendered into.",
+            next_step=f"rm {path} ; modelyard sync",
+        )
+    return found
 
 
 def _read(path: Path) -> bytes | None:

@@ -25,6 +25,7 @@ from modelyard.records import (
 )
 from modelyard.registry import champion
 from modelyard.registry.lineage import OWN_FILES, Lineage
+from modelyard.ship.person import person
 from modelyard.ship.track import open_store
 from modelyard.tools import dvc, git, mlflow
 
@@ -126,7 +127,7 @@ def note(
         return
     line = AuditLine(
         action=action,  # type: ignore[arg-type]
-        who=git.user(project.root),
+        who=person(project),
         when=now_text(),
         why=why,
         model=made.model,

@@ -88,10 +88,16 @@ def rollback(project: Project, version: str = "", *, why: str = "") -> ChampionR
 
 
 def _before(project: Project, now: ChampionRecord) -> str:
-    """The version that the present champion took over from."""
-    for line in reversed(champion.audit(project)):
-        if line.to_version == now.version and line.from_version is not None:
-            return line.from_version
+    """The champion before the present one.
+
+    The line before tells it: where two branches' releases were merged, both lines say that they
+    came from the version at which the branches parted.
+    """
+    moves = [line.to_version for line in champion.audit(project)]
+    while moves and moves[-1] == now.version:
+        moves.pop()
+    if moves:
+        return moves[-1]
     raise UsageError(
         f"v{now.version} is the first release: there is none before it.",
         why="A rollback moves to a release that was made earlier.",

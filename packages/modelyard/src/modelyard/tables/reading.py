@@ -21,6 +21,7 @@ _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
 _INFER_ROWS = 10_000
 _BIG = 2.0**63
+_ODD_DIGITS = re.compile(r"could not parse .* at column 'c(\d+)'", re.DOTALL)
 _WIDE = (pl.UInt64, pl.Int128, pl.UInt128)
 _UTF8 = ("utf-8", "utf-8-sig", "ascii")
 
@@ -255,16 +256,26 @@ def _with_codes(
 def _read_csv(
     source: Path | bytes, separator: str, names: list[str], codes: list[int], rows: int | None
 ) -> pl.DataFrame:
-    frame = pl.read_csv(
-        source,
-        separator=separator,
-        infer_schema_length=rows,
-        schema_overrides={f"c{place}": pl.String for place in codes},
-        new_columns=[f"c{place}" for place in range(len(names))],
-        glob=False,
-    )
-    frame.columns = names
-    return frame
+    texts = list(codes)
+    while True:
+        try:
+            frame = pl.read_csv(
+                source,
+                separator=separator,
+                infer_schema_length=rows,
+                schema_overrides={f"c{place}": pl.String for place in texts},
+                new_columns=[f"c{place}" for place in range(len(names))],
+                glob=False,
+            )
+        except pl.exceptions.PolarsError as error:
+            # Digits of another script: polars takes them for a number that it then cannot read.
+            odd = _ODD_DIGITS.search(str(error)) if rows is None else None
+            if odd is None or int(odd[1]) in texts:
+                raise
+            texts.append(int(odd[1]))
+        else:
+            frame.columns = names
+            return frame
 
 
 def _late_codes(source: Path | bytes, separator: str, frame: pl.DataFrame) -> list[int]:

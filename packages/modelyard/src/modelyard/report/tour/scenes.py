@@ -14,6 +14,9 @@ from modelyard.report.tour import servers, tracker
 from modelyard.report.tour.director import Director
 from modelyard.tools import engine as engines
 
+FILLED = """!document.querySelector('[class*="skeleton" i], [class*="spinner" i]')"""
+"""For the browser: whether MLflow's page has what it asked its server for."""
+
 
 @dataclass(frozen=True)
 class Visit:
@@ -142,6 +145,7 @@ def tracking(film: Director, state: Gathered, visit: Visit) -> str:
         heading = page.get_by_text("Metrics", exact=True).last
         with suppress(Exception):  # a page of another version may have none: it is still shown
             heading.wait_for(timeout=1000 * min(30.0, film.left / 3))
+            page.wait_for_function(FILLED, timeout=1000 * min(20.0, film.left / 4))
         film.stretch()
         if len(tracked.runs) > 1:
             film.say(

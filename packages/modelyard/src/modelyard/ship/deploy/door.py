@@ -9,13 +9,19 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from modelyard.errors import ToolFailed
+from modelyard.project import Project
 from modelyard.records import write_json
 from modelyard.ship.deploy.target import Place
+
+HOME = "MODELYARD_LOCAL_HOME"
+"""Environment variable: the project whose local endpoints a job of `ci run` deploys. The job's own
+clone is gone when the job has ended, and the endpoint is to stay."""
 
 
 class Container(msgspec.Struct, frozen=True):
@@ -66,9 +72,15 @@ def mark(process: int) -> str:
     return "" if state == "Z" else f"{process} {rest[18]}"
 
 
+def home(place: Place) -> Project:
+    """The project that the endpoint is of: of a pipeline's clone, the one that was cloned."""
+    owner = os.environ.get(HOME)
+    return replace(place.project, root=Path(owner)) if owner else place.project
+
+
 def folder(place: Place) -> Path:
     """This machine's state of the environment."""
-    return place.project.state / "local" / place.name
+    return home(place).state / "local" / place.name
 
 
 def door_of(place: Place) -> Door | None:
@@ -125,6 +137,7 @@ def open_door(place: Place, port: int) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            cwd=here,
             start_new_session=True,
         )
     for _ in range(100):

@@ -23,6 +23,7 @@ from modelyard.ship.deploy.door import (
     end_process,
     folder,
     forget,
+    home,
     keep,
     lives,
     open_door,
@@ -244,7 +245,7 @@ def remove(place: Place) -> None:
 
 def name_of(place: Place, revision: int) -> str:
     """A container's name. A copy of the project in another folder has other names."""
-    own = hashlib.sha256(os.fsencode(place.project.root.resolve())).hexdigest()[:8]
+    own = hashlib.sha256(os.fsencode(home(place).root.resolve())).hexdigest()[:8]
     return f"{chart_name(place.project.name)}-{place.name}-{own}-{revision}"
 
 

@@ -15,6 +15,7 @@ from modelyard.ship.deploy import TARGETS, canary, history
 from modelyard.ship.deploy.judged import shipment, split_reference
 from modelyard.ship.deploy.place import confirm
 from modelyard.ship.deploy.target import Canary, Live, Place, Say, Shipment, Status
+from modelyard.ship.person import person
 from modelyard.ship.release import now_text
 from modelyard.tools import git
 
@@ -145,7 +146,7 @@ def _recorded(
             environment=place.name,
             target=place.target,  # type: ignore[arg-type]
             where="",
-            who=git.user(project.root),
+            who=person(project),
             when=now_text(),
             model=what.model,
             version=what.version,
