@@ -56,7 +56,7 @@ class Pool:
         while True:
             name, work = self._tasks.get()
             try:
-                run(work, {"name": name})
+                run(work, {"name": name, "REQUEST_METHOD": "POST"})
             except OSError:
                 self.done.append(f"{name} failed")
 
@@ -157,9 +157,13 @@ def test_it_is_told_once_when_requests_have_ended(monkeypatch: pytest.MonkeyPatc
     assert told.count(50) == told.count(100) == 1
 
 
-def test_the_scope_is_let_go_before_the_rest() -> None:
-    crew, entered, scope = Crew(), threading.Event(), {"wsgi.input": object()}
-    rest = threading.Event()
+@pytest.mark.parametrize(
+    ("method", "status", "rests"),
+    [("POST", 200, True), ("POST", 413, False), ("POST", 503, False), ("GET", 200, False)],
+)
+def test_who_may_hold_an_unread_body_does_not_rest(method: str, status: int, rests: bool) -> None:
+    """The server keeps a connection whose body was not read until the thread has returned."""
+    crew, entered, rest = Crew(), threading.Event(), threading.Event()
 
     def first(_protocol: Any, _scope: dict[str, Any]) -> int:
         entered.set()
@@ -168,19 +172,21 @@ def test_the_scope_is_let_go_before_the_rest() -> None:
     other = threading.Thread(target=crew.runs(first), args=(None, {}))
     other.start()
     assert entered.wait(20)
-    mine = threading.Thread(target=crew.runs(lambda _protocol, _scope: 200), args=(None, scope))
+    run = crew.runs(lambda _protocol, _scope: status)
+    mine = threading.Thread(target=run, args=(None, {"REQUEST_METHOD": method}))
     mine.start()
-    began = time.monotonic()
-    while not crew.resting:
-        assert time.monotonic() - began < 20
-        time.sleep(0.001)
-    assert scope == {}
-    rest.set()
-    other.join(20)
-    assert mine.is_alive()  # nothing is held up, so nobody calls it
-    crew.wake()
+    if rests:
+        began = time.monotonic()
+        while not crew.resting:
+            assert time.monotonic() - began < 20
+            time.sleep(0.001)
+        assert mine.is_alive()
+        crew.wake()
     mine.join(20)
     assert not mine.is_alive()
+    assert crew.resting == 0
+    rest.set()
+    other.join(20)
 
 
 def test_granian_has_the_place_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,17 +211,13 @@ def test_granian_has_the_place_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not server._answers_by(crew)
 
 
-@pytest.mark.xfail(
-    raises=TimeoutError,
-    strict=False,
-    reason="open: under load a connection may outlive its refused body, see docs/acceptance.md",
-)
 def test_refused_bodies_do_not_hold_connections_under_load(served: Running) -> None:
     """A body that was not read goes with its request, also where the thread rests after it."""
     assert "no_crew" not in {line["event"] for line in served.lines()}
     with Load(served.port, "/v1/predict", BODY, clients=6) as load:
-        for _ in range(20):
-            load.until(20)
+        for turn in range(20):
+            # At once, while several threads are at work still, and one that answered would rest.
+            load.until(20 if turn > 3 else 1)
             with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
                 head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                 client.sendall(head + b"Content-Length: 999999999999\r\n\r\n{")

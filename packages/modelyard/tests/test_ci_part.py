@@ -17,8 +17,8 @@ from modelyard.ci import github, gitlab, running
 from modelyard.ci.runs import latest
 from modelyard.errors import UsageError
 from modelyard.render import ci as rendering
-from modelyard.ship.deploy import door
 from modelyard.tools import git
+from modelyard.tools.processes import mark
 
 
 def logs(here: project.Project) -> str:
@@ -415,4 +415,4 @@ def test_the_record_of_a_run_that_was_killed_is_ended_by_the_next(tmp_path: Path
     }
     assert "✗ cancelled" in (place / "index.html").read_text()
     assert (place / "junit.xml").is_file()
-    assert door.mark(group) == "", "what went on was ended"
+    assert mark(group) == "", "what went on was ended"

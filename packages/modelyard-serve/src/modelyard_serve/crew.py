@@ -22,6 +22,8 @@ CALM = 0.05
 """Seconds between two looks when nothing was asked lately."""
 QUIET = 20
 """Looks without a request after which all threads wait for the next one."""
+REFUSED = 400
+"""The status from which on an answer may have come without a look at the body."""
 IDLE = 150
 """Looks without a request, about seven seconds, after which the process is put in order."""
 
@@ -55,9 +57,10 @@ class Crew:
             except BaseException:
                 self._end()  # Granian answers for it when this is raised on
                 raise
-            if self._end():
-                # The scope holds the request's body, and a body that was not read its connection.
-                scope.clear()
+            # A body that was not read holds its connection until this returns. Only what was asked
+            # by POST and is answered well was read for sure.
+            read = found < REFUSED and scope.get("REQUEST_METHOD") == "POST"
+            if self._end() and read:
                 self._rest()
             return found
 

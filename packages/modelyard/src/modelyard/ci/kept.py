@@ -15,7 +15,7 @@ from modelyard.ci.runs import LATEST, JobRun, Run, folder
 from modelyard.errors import ModelyardError
 from modelyard.project import Project
 from modelyard.records import read_json, write_bytes, write_json
-from modelyard.ship.deploy import door
+from modelyard.tools.processes import alive
 
 KILLED = "the run was killed"
 
@@ -63,10 +63,9 @@ def end_killed(project: Project) -> None:
 
 def _cut(job: JobRun) -> JobRun:
     if job.state == "running":
-        number = job.process.partition(" ")[0]
-        if number and door.mark(int(number)) == job.process:
-            with suppress(OSError):
-                os.killpg(int(number), signal.SIGKILL)
+        if (group := alive(job.process)) is not None:
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                os.killpg(group, signal.SIGKILL)
         return msgspec.structs.replace(job, state="canceled", reason=KILLED, process="")
     if job.state == "waiting":
         return msgspec.structs.replace(job, state="skipped", reason=KILLED)

@@ -27,6 +27,7 @@ from modelyard.project import Project
 from modelyard.registry.lock import hold
 from modelyard.ship.deploy import door
 from modelyard.tools import git
+from modelyard.tools.processes import mark
 
 GRACE = 10.0
 """Seconds that a job has to end after it was told to."""
@@ -332,7 +333,7 @@ class _Running:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._note(job.name, process=door.mark(process.pid))
+        self._note(job.name, process=mark(process.pid))
         self._write("running")
         late = threading.Event()
 

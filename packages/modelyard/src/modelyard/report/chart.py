@@ -50,6 +50,13 @@ def ticks(low: float, high: float, wanted: int = 5, *, whole: bool = False) -> l
     return [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def around(values: Sequence[float], part: float = 0.06) -> Pair:
+    """Limits with a little room on both sides."""
+    low, high = min(values), max(values)
+    room = part * (high - low) or max(abs(high) * 0.05, 1e-6)
+    return low - room, high + room
+
+
 def _step(found: Sequence[float], within: Pair) -> float:
     """How far the ticks stand apart; with a single one, what the axis spans."""
     return found[1] - found[0] if len(found) > 1 else abs(within[1] - within[0]) or 1

@@ -13,7 +13,7 @@ from typing import Any
 
 from modelyard.errors import UsageError
 from modelyard.records import write_bytes
-from modelyard.report import kept, plots, reasons, words
+from modelyard.report import curves, kept, reasons, words
 from modelyard.report.chart import plain
 from modelyard.report.gather import Gathered, evaluated
 from modelyard.report.kept import Merged
@@ -105,7 +105,7 @@ def _fit(state: Gathered, said: dict[str, str]) -> bytes:
 
 def _pictures(state: Gathered) -> list[tuple[str, str]]:
     """Titles and pictures: the one that says most of the model's answers, and what it looks at."""
-    drawn = plots.draw_small(state.project)
+    drawn = curves.draw(state.project, curves.SMALL)
     held = f"On {words.count(evaluated(state).rows)} held-out rows"
     first = [name for name in ("roc", "residuals", "calibration", "predictions") if name in drawn]
     found = [(held, drawn[name]) for name in first[:1]]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from modelyard.errors import GateRefused, ModelyardError, UsageError
 from modelyard.ship.deploy import kubernetes, local, replay
-from modelyard.ship.deploy.door import Door, door_of, folder, mark, open_door, switch
+from modelyard.ship.deploy.door import Door, door_of, folder, open_door, switch
 from modelyard.ship.deploy.figures import (
     Figures,
     Pairs,
@@ -26,6 +26,7 @@ from modelyard.ship.deploy.smoke import smoke
 from modelyard.ship.deploy.target import Canary, Live, Place, Say, Shipment
 from modelyard.tools import engine as containers
 from modelyard.tools import kubernetes as tool
+from modelyard.tools.processes import mark
 
 LOOK_EVERY = 5.0
 

@@ -18,6 +18,7 @@ from modelyard.errors import ToolFailed
 from modelyard.project import Project
 from modelyard.records import write_json
 from modelyard.ship.deploy.target import Place
+from modelyard.tools.processes import alive, mark
 
 HOME = "MODELYARD_LOCAL_HOME"
 """Environment variable: the project whose local endpoints a job of `ci run` deploys. The job's own
@@ -52,24 +53,13 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unjudged(self) -> bool:
         """There is a canary, and the command that judged it is gone."""
-        number = self.judge.partition(" ")[0]
-        return self.canary is not None and not (number and mark(int(number)) == self.judge)
+        return self.canary is not None and alive(self.judge) is None
 
     def without_canary(self) -> Door:
         """The same door, with all of the traffic for the stable container."""
         return Door(
             listen=self.listen, stable=self.stable, container=self.container, revision=self.revision
         )
-
-
-def mark(process: int) -> str:
-    """A process's number and when it began, as the number alone is used again; empty if gone."""
-    try:
-        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    state, *rest = text.rpartition(")")[2].split()
-    return "" if state == "Z" else f"{process} {rest[18]}"
 
 
 def home(place: Place) -> Project:
