@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from modelyard.errors import UsageError
 from modelyard.tools.dvc.session import session
+from modelyard.tools.programs import own_first
 
 
 def status(root: Path) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _log(name: str, handler: logging.Handler) -> None:
 def _own_programs_first() -> Iterator[None]:
     """Let a stage's shell find `modelyard` although the environment is not activated."""
     before = os.environ.get("PATH")
-    os.environ["PATH"] = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), before)))
+    os.environ["PATH"] = own_first(before)
     try:
         yield
     finally:
