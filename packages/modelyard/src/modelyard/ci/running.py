@@ -23,12 +23,12 @@ from modelyard.ci.page import COLOURS
 from modelyard.ci.pipeline import Event, Pipeline, PipelineJob, Setting, Step
 from modelyard.ci.runs import JobRun, Run, State, folder
 from modelyard.errors import Interrupted, UsageError, capped
+from modelyard.programs import own_first
 from modelyard.project import Project
 from modelyard.registry.lock import hold
 from modelyard.ship.deploy import door
 from modelyard.tools import git
 from modelyard.tools.processes import mark
-from modelyard.tools.programs import own_first
 
 GRACE = 10.0
 """Seconds that a job has to end after it was told to."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelyard.errors import ToolFailed
-from modelyard.tools.programs import own_first
+from modelyard.programs import own_first
 
 NEEDED = {"Xvfb": "xvfb", "xterm": "xterm", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg"}
 """Program -> Debian's package."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.errors import UsageError
+from modelyard.programs import own_first
 from modelyard.tools.dvc.session import session
-from modelyard.tools.programs import own_first
 
 
 def status(root: Path) -> dict[str, Any]:

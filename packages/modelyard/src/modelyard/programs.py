@@ -10,8 +10,8 @@ from pathlib import Path
 def own_first(path: str | None) -> str:
     """A PATH on which the programs beside our own Python come first.
 
-    Whoever calls modelyard by its place (`.venv/bin/modelyard`) has not put that folder on the PATH;
-    the stages, the jobs of a pipeline and the commands of a film call `modelyard` by its name.
+    Whoever calls modelyard by its place (`.venv/bin/modelyard`) has not put that folder on the
+    PATH; the stages, the jobs of a pipeline and the commands of a film call it by its name.
 
     Args:
         path: the PATH so far; None where there is none.
