@@ -44,9 +44,9 @@ RUN_PROCESS = "MODELYARD_RUN_PROCESS"
 """Environment variable: the process of the run, for stages to end with it."""
 
 IMPORTS = "modelyard-imports"
-ENDING = 20.0
-"""Seconds that a stopped run waits for them at the most: a server may be slow to answer."""
 """The thread that imports ahead what the end of a run needs."""
+ENDING = 20.0
+"""Seconds that a stopped run waits for it at the most: a server may be slow to answer."""
 
 TABLE = "data/interim/table.parquet"
 SPLIT = "data/interim/split.parquet"
