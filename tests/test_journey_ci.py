@@ -110,6 +110,7 @@ def test_a_refusing_gate_ends_the_pipeline_with_3(project: Any) -> None:
     # Who looks at the change sees by how much: that is when it matters most.
     project.cli("ci", "run", "train", "report", "--event", "change", code=3)
     text = (kept / "report/reports/ci.md").read_text()
+    assert "## churn: the gate **refused** the candidate" in text
     assert re.search(r"- ✗ roc\\_auc 0\.\d+ is below", text)
     assert (kept / "train/reports/index.html").is_file()
     assert (kept / "train/MODEL_CARD.md").is_file()

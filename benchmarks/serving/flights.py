@@ -78,7 +78,10 @@ def sample(count: int, seed: int = SEED) -> list[dict[str, Cell]]:
 
 
 def changed(count: int = 8000, seed: int = SEED) -> list[dict[str, Cell]]:
-    """Rows with values taken out, categories that were never seen, and numbers from elsewhere."""
+    """Rows with values taken out, categories that were never seen, and numbers from elsewhere.
+
+    No empty texts: to us they are missing, as a table's empty cells are; to the pipeline unseen.
+    """
     random_ = random.Random(seed)
     table = read_rows()
     rows = []
@@ -92,7 +95,7 @@ def changed(count: int = 8000, seed: int = SEED) -> list[dict[str, Cell]]:
                 if name in NUMBERS:
                     row[name] = random_.choice([0.0, -1e6, 1e9, random_.gauss(0.0, 1000.0)])
                 else:
-                    row[name] = random_.choice(["never seen", "", "missing"])
+                    row[name] = random_.choice(["never seen", " ", "missing"])
         rows.append(row)
     return rows
 

@@ -291,7 +291,13 @@ CHAMPION = ChampionRecord(
 
 
 def verdict(
-    root: Path, action: str, to: ChampionRecord, *, model: str = "m2", start: str | None = "2"
+    root: Path,
+    action: str,
+    to: ChampionRecord,
+    *,
+    model: str = "m2",
+    start: str | None = "2",
+    passed: bool = True,
 ) -> str:
     """The heading of the report of a branch on which the champion moved to `to`."""
     root.mkdir()
@@ -325,7 +331,8 @@ def verdict(
     if to != CHAMPION or not start:
         here.audit.write_bytes(msgspec.json.encode(line) + b"\n")
     write_json(here.record("champion"), to)
-    write_json(here.record("gate"), msgspec.structs.replace(gate, model_digest=model))
+    judged = msgspec.structs.replace(gate, model_digest=model, passed=passed)
+    write_json(here.record("gate"), judged)
     text = proposal.report(here, proposal.find_base(here, "main"), [])
     return text.splitlines()[1]
 
@@ -340,6 +347,9 @@ def test_a_rollbacks_report_names_the_champions(tmp_path: Path) -> None:
         "## churn: the gate **passed**, champion v2 → v3 (release: it answers \\[slowly\\])"
     )
     assert verdict(tmp_path / "same", "release", CHAMPION) == "## churn: the model is unchanged"
+    assert verdict(tmp_path / "strict", "release", CHAMPION, passed=False) == (
+        "## churn: the gate **refused** the candidate, the model is unchanged"
+    )
     assert verdict(tmp_path / "first", "release", CHAMPION, model="m3", start=None) == (
         "## churn: the gate **passed**, champion v2 (release: it answers \\[slowly\\])"
     )

@@ -55,6 +55,16 @@ def test_the_first_failing_job_gives_the_exit_code_and_ends_the_run(tmp_path: Pa
     assert "✗ failed" in (here.root / "ci/logs" / done.id / "index.html").read_text()
 
 
+def test_jobs_find_the_modelyard_that_was_called_although_it_is_not_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    here = a_project(tmp_path / "p", **{".gitlab-ci.yml": gitlab_of(lint="command -v modelyard")})
+    said: list[str] = []
+    assert running.run(here, say=said.append).state == "success"
+    assert f"[lint] {Path(sys.executable).parent / 'modelyard'}" in said
+
+
 @pytest.mark.parametrize(
     ("script", "code", "reason"),
     [
@@ -108,7 +118,7 @@ def test_a_child_that_does_not_hear_sigterm_is_ended_too(
 def test_a_dirty_tree_is_refused_or_left_out(tmp_path: Path) -> None:
     here = a_project(tmp_path / "p", **{".gitlab-ci.yml": gitlab_of(lint="test ! -e new.txt")})
     (here.root / "new.txt").write_text("x")
-    with pytest.raises(UsageError, match=r"1 files are not committed: new\.txt"):
+    with pytest.raises(UsageError, match=r"1 file is not committed: new\.txt"):
         running.run(here)
     assert running.run(here, committed=True).state == "success"
 

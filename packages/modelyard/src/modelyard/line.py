@@ -12,8 +12,8 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -45,6 +45,8 @@ RUN_PROCESS = "MODELYARD_RUN_PROCESS"
 
 IMPORTS = "modelyard-imports"
 """The thread that imports ahead what the end of a run needs."""
+ENDING = 20.0
+"""Seconds that a stopped run waits for it at the most: a server may be slow to answer."""
 
 TABLE = "data/interim/table.parquet"
 SPLIT = "data/interim/split.parquet"
@@ -204,7 +206,7 @@ def run(
     """
     from modelyard.ship import preflight
 
-    with hold(here, "modelyard run"):
+    with hold(here, "modelyard run"), _outliving_imports():
         started = time.time()
         # Checked before it is written: a mistyped value would stay and spoil every later command.
         asked = project.clock_or_trials(overrides or {})
@@ -280,6 +282,25 @@ def _prepare_ahead(here: Project) -> None:
     threading.Thread(target=load, name=IMPORTS, daemon=True).start()
 
 
+def _await_imports(seconds: float | None = None) -> None:
+    for thread in threading.enumerate():
+        if thread.name == IMPORTS:
+            thread.join(seconds)
+
+
+@contextmanager
+def _outliving_imports() -> Iterator[None]:
+    """Wait for the imports ahead also where the run is stopped.
+
+    A Python that ends while a thread is in a library's C++ aborts (SIGABRT), and its exit code is
+    lost.
+    """
+    try:
+        yield
+    finally:
+        _await_imports(ENDING)
+
+
 def _read_failure(path: Path) -> ModelyardError | None:
     with suppress(OSError, ValueError):
         body = json.loads(path.read_bytes())
@@ -337,9 +358,7 @@ def _after(
         assert now is not None
         return RunSummary(ran, now.run_id, None, now, verdict, report, time.time() - started)
     # Two threads that import the same modules from both ends can meet in half-made ones.
-    for thread in threading.enumerate():
-        if thread.name == IMPORTS:
-            thread.join()
+    _await_imports()
     # MLflow is heavy: a run that has nothing to do must not wait for them.
     from modelyard.report import html, plots
     from modelyard.ship import release as releases

@@ -122,6 +122,8 @@ def _verdict(project: Project, base: Base) -> Iterator[str]:
     same = before is not None and before.model_digest == gate.model_digest
     verdict = "the gate **passed**" if gate.passed else "the gate **refused** the candidate"
     said = [moved or "the model is unchanged"] if same else [verdict, moved]
+    if same and not gate.passed:  # a limit of this change is stricter than the model
+        said = [verdict, *said]
     yield f"## {project.name}: {', '.join(filter(None, said))}"
     yield ""
     for check in gate.checks:

@@ -23,6 +23,7 @@ from modelyard.ci.page import COLOURS
 from modelyard.ci.pipeline import Event, Pipeline, PipelineJob, Setting, Step
 from modelyard.ci.runs import JobRun, Run, State, folder
 from modelyard.errors import Interrupted, UsageError, capped
+from modelyard.programs import own_first
 from modelyard.project import Project
 from modelyard.registry.lock import hold
 from modelyard.ship.deploy import door
@@ -87,8 +88,9 @@ def run(
         )
     dirty = git.changed_files(root)
     if dirty and not committed:
+        files = "1 file is" if len(dirty) == 1 else f"{len(dirty)} files are"
         raise UsageError(
-            f"{len(dirty)} files are not committed: {capped(dirty, 5)}.",
+            f"{files} not committed: {capped(dirty, 5)}.",
             why="Each job starts in a clean clone, as on the service, and would not see them.",
             next_step="git commit them, or run what is committed: modelyard ci run --committed",
         )
@@ -310,6 +312,7 @@ class _Running:
             files[name] = str(scratch / name)
         here = {"CI_PROJECT_DIR": str(clone), "GITHUB_WORKSPACE": str(clone), **files}
         here[door.HOME] = str(self.project.root)
+        here["PATH"] = own_first(inherited.get("PATH"))
         return inherited | here | dict(self.setting.variables) | dict(job.env)
 
     def _bash(

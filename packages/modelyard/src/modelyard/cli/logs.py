@@ -15,7 +15,11 @@ from modelyard.cli.deploy import environment
 @click.option("--since", default="", help="Only newer ones, such as 10m.")
 @click.option("--context", help="Kubernetes: the kubeconfig's context.")
 @click.option("--namespace", help="Kubernetes: the namespace.")
-@click.option("--target", type=click.Choice(["kubernetes", "ecs", "local"]), help="What runs it.")
+@click.option(
+    "--target",
+    type=click.Choice(["kubernetes", "ecs", "local"]),
+    help="What runs it; modelyard.yaml, else where it was deployed last.",
+)
 def command(
     env: str,
     lines: int,
@@ -29,6 +33,8 @@ def command(
     from modelyard.ship.deploy import verbs
     from modelyard.ship.deploy.place import place
 
-    where = place(project.load(), env, target=target, context=context, namespace=namespace)
+    where = place(
+        project.load(), env, target=target, context=context, namespace=namespace, standing=True
+    )
     for line in verbs.logs(where, lines=lines, follow=follow, since=since):
         click.echo(line)

@@ -64,7 +64,13 @@ def _endpoint(
     from modelyard.ship.deploy.place import place
 
     where = place(
-        project.load(), env, target=target, context=context, namespace=namespace, timeout=timeout
+        project.load(),
+        env,
+        target=target,
+        context=context,
+        namespace=namespace,
+        timeout=timeout,
+        standing=True,
     )
     made = verbs.rollback(where, yes=yes, why=message, say=click.echo)
     click.secho(

@@ -13,7 +13,11 @@ from modelyard.cli.deploy import environment
 @environment()
 @click.option("--context", help="Kubernetes: the kubeconfig's context.")
 @click.option("--namespace", help="Kubernetes: the namespace.")
-@click.option("--target", type=click.Choice(["kubernetes", "ecs", "local"]), help="What runs it.")
+@click.option(
+    "--target",
+    type=click.Choice(["kubernetes", "ecs", "local"]),
+    help="What runs it; modelyard.yaml, else where it was deployed last.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def command(
     env: str, context: str | None, namespace: str | None, target: str | None, as_json: bool
@@ -22,7 +26,9 @@ def command(
     from modelyard.ship.deploy import verbs
     from modelyard.ship.deploy.place import place
 
-    where = place(project.load(), env, target=target, context=context, namespace=namespace)
+    where = place(
+        project.load(), env, target=target, context=context, namespace=namespace, standing=True
+    )
     found, line = verbs.status(where)
     if as_json:
         show.as_json({"status": found, "release": line})

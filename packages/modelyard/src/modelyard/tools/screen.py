@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelyard.errors import ToolFailed
+from modelyard.programs import own_first
 
 NEEDED = {"Xvfb": "xvfb", "xterm": "xterm", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg"}
 """Program -> Debian's package."""
@@ -147,7 +148,7 @@ def terminal(
     return subprocess.Popen(
         [*look, "-e", *command],
         cwd=cwd,
-        env=os.environ | {"DISPLAY": name},
+        env=os.environ | {"DISPLAY": name, "PATH": own_first(os.environ.get("PATH"))},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

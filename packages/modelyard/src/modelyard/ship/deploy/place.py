@@ -8,6 +8,7 @@ from modelyard.errors import UsageError, nearest
 from modelyard.project import Project, budget_seconds
 from modelyard.render.chart import chart_name
 from modelyard.settings import Environment
+from modelyard.ship.deploy import history
 from modelyard.ship.deploy.target import Place
 
 USUAL = ("staging", "production")
@@ -25,11 +26,17 @@ def place(
     namespace: str | None = None,
     create_namespace: bool = False,
     timeout: str | None = None,
+    standing: bool = False,
 ) -> Place:
     """Resolve an environment: flag, then modelyard.yaml, then the default.
 
+    Args:
+        standing: it is about what serves there now: an environment that modelyard.yaml does not
+            declare has the target that its last release was brought to.
+
     Raises:
         UsageError: there is no such environment.
+        ModelyardError: `standing`, and the releases' file cannot be read.
     """
     declared = project.settings.deploy.environments
     if name not in declared and name not in USUAL:
@@ -40,6 +47,9 @@ def place(
             next_step="set deploy.environments in modelyard.yaml",
         )
     settings = declared.get(name, Environment())
+    if standing and target is None and name not in declared:
+        now = history.live(project, name)
+        target = now.target if now else None
     if target is not None:
         settings = msgspec.structs.replace(settings, target=target)
     seconds = budget_seconds(timeout or project.settings.deploy.timeout)

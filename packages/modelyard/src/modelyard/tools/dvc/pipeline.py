@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from modelyard.errors import UsageError
+from modelyard.programs import own_first
 from modelyard.tools.dvc.session import session
 
 
@@ -144,7 +144,7 @@ def _log(name: str, handler: logging.Handler) -> None:
 def _own_programs_first() -> Iterator[None]:
     """Let a stage's shell find `modelyard` although the environment is not activated."""
     before = os.environ.get("PATH")
-    os.environ["PATH"] = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), before)))
+    os.environ["PATH"] = own_first(before)
     try:
         yield
     finally:
