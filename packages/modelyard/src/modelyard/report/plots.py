@@ -11,7 +11,6 @@ from modelyard.report import curves, parallel
 from modelyard.report.chart import GREY, GRID, INK, SERIES, Chart, Pair, around
 from modelyard.report.words import metric_title, number
 
-TOP_FEATURES = 15
 TOP_TRIALS = 12
 FEW_OUTSIDE = 4
 """Up to this many marks outside a frame have their values written beside them."""
@@ -191,7 +190,7 @@ def _folds(study: StudyRecord) -> str:
 
 
 def _matters(family: str, shares: dict[str, float], colour: str) -> str:
-    names = sorted(shares, key=lambda name: -shares[name])[:TOP_FEATURES]
+    names = sorted(shares, key=lambda name: -shares[name])[: curves.TOP_FEATURES]
     said = ", ".join(names[:3])
     chart = Chart(
         f"matters-{family}",
